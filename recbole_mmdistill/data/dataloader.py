@@ -1,0 +1,24 @@
+"""The training dataloader of windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from recbole.data.dataloader import TrainDataLoader
+from recbole.data.interaction import Interaction
+
+
+class WindowDataLoader(TrainDataLoader):
+    """Draws windows; ``train_batch_size`` means targets, as it does for RecBole's rows.
+
+    So a step sees as many targets, and an epoch has as many steps, as with RecBole's own loader.
+    """
+
+    def _init_batch_size_and_step(self) -> None:
+        self.step = self._dataset.windows_per_batch(self.config["train_batch_size"])
+        self.set_batch_size(self.step)
+
+    def collate_fn(self, index: Any) -> Interaction:
+        """Draw the windows of a batch."""
+        return self._dataset[np.asarray(index)]

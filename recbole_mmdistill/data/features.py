@@ -1,0 +1,128 @@
+"""Finds the feature file of each modality and lines it up with the dataset's items."""
+
+from __future__ import annotations
+
+from importlib import resources
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import UserError
+from ..features import (
+    AlignedFeatures,
+    FeatureInfo,
+    FeatureSource,
+    align_features,
+    from_array,
+    open_features,
+    read_npy,
+)
+
+_PRELOADED = "preload:"
+
+
+def load_features(dataset: Any) -> dict[str, AlignedFeatures]:
+    """Open and align the features of every modality of ``modalities``.
+
+    A modality is looked for at ``feature_path`` (a folder, or a mapping of modalities to files),
+    else beside the atomic files as ``<dataset>.<modality>.safetensors`` or
+    ``<dataset>.<modality>.npy`` with ``<dataset>.<modality>.ids``, else among the features that
+    this package ships. ``preload:<id field>`` in ``feature_path`` takes what RecBole read through
+    its own ``additional_feat_suffix`` and ``preload_weight``; rows of zeros are missing items.
+
+    Parameters
+    ----------
+    dataset : recbole.data.dataset.Dataset
+        With its items already numbered.
+
+    Returns
+    -------
+    dict of str to AlignedFeatures
+        In the order of ``modalities``.
+
+    Raises
+    ------
+    UserError
+        A file is missing, damaged or of another dataset, or ``modalities`` is no list of names.
+    """
+    found = {}
+    for modality in _modalities(dataset.config["modalities"]):
+        source = _find(dataset, modality)
+        aligned = align_features(source, dataset.field2id_token[dataset.iid_field])
+        _log_coverage(dataset, modality, aligned)
+        found[modality] = aligned
+    return found
+
+
+def _modalities(given: Any) -> list[str]:
+    names = [given] if isinstance(given, str) else list(given or [])
+    bad = [name for name in names if not isinstance(name, str) or name in ("id", "mean", "all")]
+    if bad or len(set(names)) < len(names):
+        raise UserError(
+            f"modalities is {given!r}.",
+            "Give a list of different names such as [text, image]; id, mean and all are taken.",
+        )
+    return names
+
+
+def _find(dataset: Any, modality: str) -> FeatureSource:
+    given = dataset.config["feature_path"]
+    name = f"{dataset.dataset_name}.{modality}"
+    if isinstance(given, dict):
+        given = given.get(modality)
+        if given is not None:
+            return _open_given(dataset, modality, str(given))
+    folders = [Path(dataset.dataset_path)]
+    if isinstance(given, str):
+        folders.insert(0, Path(given))
+    shipped = resources.files("recbole_mmdistill.features") / "shipped"
+    folders.append(Path(str(shipped)))
+    for folder in folders:
+        if (folder / f"{name}.safetensors").is_file():
+            return open_features(folder / f"{name}.safetensors")
+        if (folder / f"{name}.npy").is_file():
+            return read_npy(folder / f"{name}.npy", folder / f"{name}.ids", modality)
+    return open_features(folders[0] / f"{name}.safetensors")  # says how to make it
+
+
+def _open_given(dataset: Any, modality: str, path: str) -> FeatureSource:
+    if path.startswith(_PRELOADED):
+        return _preloaded(dataset, modality, path.removeprefix(_PRELOADED))
+    if path.endswith(".npy"):
+        return read_npy(path, path.removesuffix(".npy") + ".ids", modality)
+    return open_features(path)
+
+
+def _preloaded(dataset: Any, modality: str, field: str) -> FeatureSource:
+    try:
+        matrix = torch.from_numpy(dataset.get_preload_weight(field)).float()
+    except ValueError:
+        raise UserError(
+            f"feature_path of {modality} is preload:{field}, but no weight was preloaded for "
+            f"{field!r}.",
+            "Name the id field that preload_weight names, and its file in additional_feat_suffix.",
+        ) from None
+    known = matrix.abs().sum(1) > 0
+    known[0] = False
+    tokens = dataset.field2id_token[field][known.numpy()]
+    info = FeatureInfo(modality, source_fields=(dataset.config["preload_weight"][field],))
+    return from_array(matrix[known][:, None], tokens, info, name=f"preload_weight of {field}")
+
+
+def _log_coverage(dataset: Any, modality: str, aligned: AlignedFeatures) -> None:
+    present = aligned.present
+    items = present[1:].float().mean().item()
+    seen = torch.as_tensor(dataset.inter_feat[dataset.iid_field].to_numpy())
+    interactions = present[seen].float().mean().item() if len(seen) else 0.0
+    line = (
+        f"{modality}: {items:.1%} of the items and {interactions:.1%} of the interactions have "
+        f"features ({aligned.n_tokens} x {aligned.dim}, {aligned.info.encoder})"
+    )
+    unknown = aligned.unknown_items
+    if unknown.count:
+        line += f"; {unknown.count} items of the file are not in the dataset: " + ", ".join(
+            [*unknown.examples, *(["..."] if unknown.count > len(unknown.examples) else [])]
+        )
+    getLogger().info(line)

@@ -1,0 +1,135 @@
+"""Histories as offsets: pure numpy, nothing padded, nothing looped over.
+
+All interactions stand in one flat order, by user and then by time. A *row* is what RecBole makes
+of an interaction that has one before it: its target, and the stretch of at most L interactions
+that end just before. A *window* is a stretch whose every position predicts the next.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Rows(NamedTuple):
+    """One row for each interaction with a history.
+
+    Attributes
+    ----------
+    target : numpy.ndarray
+        Where the target stands in the flat order, int64 ``[n_rows]``.
+    start, length : numpy.ndarray
+        Where the history begins, and its length, int64 ``[n_rows]`` each.
+    """
+
+    target: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+
+
+class Windows(NamedTuple):
+    """Stretches of the flat order whose every position predicts the next.
+
+    Attributes
+    ----------
+    start, length : numpy.ndarray
+        Inputs are ``start .. start + length - 1``, targets each the one after: int64
+        ``[n_windows]``.
+    """
+
+    start: np.ndarray
+    length: np.ndarray
+
+
+def flat_order(user: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Order interactions by user and then by time; those of one time stay as they are.
+
+    Parameters
+    ----------
+    user, time : numpy.ndarray
+        ``[n_interactions]`` each; time unrounded.
+
+    Returns
+    -------
+    numpy.ndarray
+        Positions of the interactions in the flat order, int64 ``[n_interactions]``.
+    """
+    return np.lexsort((time, user))
+
+
+def make_rows(user: np.ndarray, max_length: int) -> Rows:
+    """Find every row.
+
+    Parameters
+    ----------
+    user : numpy.ndarray
+        Users in the flat order, ``[n_interactions]``.
+    max_length : int
+        L, the longest history.
+
+    Returns
+    -------
+    Rows
+        In the flat order of their targets.
+    """
+    follows = np.concatenate([[False], user[1:] == user[:-1]])
+    position = np.arange(len(user))
+    first = np.maximum.accumulate(np.where(follows, 0, position))
+    target = np.flatnonzero(follows)
+    length = np.minimum(target - first[target], max_length)
+    return Rows(target, target - length, length)
+
+
+def make_windows(target: np.ndarray, max_length: int) -> Windows:
+    """Cut the stretches in front of targets into windows that cover each target once.
+
+    The cut is aligned at the end: the newest window is full, as histories are at evaluation, and
+    the oldest takes what is left.
+
+    Parameters
+    ----------
+    target : numpy.ndarray
+        Where targets stand in the flat order, int64 ``[n_targets]``, in any order. A user's first
+        interaction is no target, so no stretch of targets reaches from one user into the next.
+    max_length : int
+        L, the longest window.
+
+    Returns
+    -------
+    Windows
+        In the flat order.
+    """
+    target = np.sort(target)
+    if len(target) == 0:
+        return Windows(target, target)
+    starts_run = np.concatenate([[True], np.diff(target) != 1])
+    first = target[starts_run]
+    n_targets = np.diff(np.append(np.flatnonzero(starts_run), len(target)))
+    n_windows = -(-n_targets // max_length)
+    run = np.repeat(np.arange(len(first)), n_windows)
+    # The first window of a run is numbered 0; it alone may be short.
+    number = np.arange(len(run)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
+    short = n_targets - (n_windows - 1) * max_length
+    length = np.where(number == 0, short[run], max_length)
+    begin = first[run] + np.where(number == 0, 0, short[run] + (number - 1) * max_length)
+    return Windows(begin - 1, length)
+
+
+def padded_positions(start: np.ndarray, length: np.ndarray, width: int) -> np.ndarray:
+    """Positions of stretches in the flat order, -1 where a stretch has ended.
+
+    Parameters
+    ----------
+    start, length : numpy.ndarray
+        int64 ``[n]`` each.
+    width : int
+        Columns of the result.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 ``[n, width]``.
+    """
+    column = np.arange(width)
+    return np.where(column < length[:, None], start[:, None] + column, -1)

@@ -1,0 +1,127 @@
+"""RecBole's splits by user without its loops over interactions: the same rows in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+
+class Groups:
+    """Rows of each user, users in the order of their first row and rows in their own order.
+
+    Parameters
+    ----------
+    user : numpy.ndarray
+        Each row's user, ``[n_rows]``.
+    """
+
+    def __init__(self, user: np.ndarray) -> None:
+        code, _ = pd.factorize(user)
+        self.rows = np.argsort(code, kind="stable")
+        self.size = np.bincount(code) if len(code) else np.zeros(0, dtype=np.int64)
+        self.start = np.cumsum(self.size) - self.size
+        self.group = np.repeat(np.arange(len(self.size)), self.size)
+        self.rank = np.arange(len(code)) - self.start[self.group]
+
+    def cut(self, ends: np.ndarray) -> list[np.ndarray]:
+        """Cut every group at the same number of places.
+
+        Parameters
+        ----------
+        ends : numpy.ndarray
+            ``[n_groups, n_parts - 1]``, where a part ends and the next begins, rising.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            Rows of each part.
+        """
+        part = (self.rank[:, None] >= ends[self.group]).sum(1)
+        return [self.rows[part == number] for number in range(ends.shape[1] + 1)]
+
+
+def leave_one_out(user: np.ndarray, mode: str) -> list[np.ndarray]:
+    """Rows of the three splits of ``LS``: each user's last row, or last two, are held out.
+
+    Parameters
+    ----------
+    user : numpy.ndarray
+        Each row's user, rows in the order of time.
+    mode : str
+        ``valid_and_test``, ``valid_only`` or ``test_only``.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        Rows for training, validation and test.
+
+    Raises
+    ------
+    NotImplementedError
+        There is no such mode.
+    """
+    if mode not in ("valid_and_test", "valid_only", "test_only"):
+        raise NotImplementedError(f"The leave_one_mode [{mode}] has not been implemented.")
+    groups = Groups(user)
+    held_out = np.minimum(2 if mode == "valid_and_test" else 1, np.maximum(groups.size - 1, 0))
+    test = np.where(groups.size - held_out < groups.size, groups.size - 1, groups.size)
+    if mode == "valid_only":
+        ends = np.stack([groups.size - held_out, groups.size], axis=1)
+    elif mode == "test_only":
+        ends = np.stack([groups.size - held_out] * 2, axis=1)
+    else:
+        ends = np.stack([groups.size - held_out, test], axis=1)
+    return groups.cut(ends)
+
+
+def by_ratio(
+    user: np.ndarray, n_parts: int, split_ids: Callable[[int], Sequence[int]]
+) -> list[np.ndarray]:
+    """Rows of each part of ``RS`` grouped by user.
+
+    Parameters
+    ----------
+    user : numpy.ndarray
+        Each row's user, rows in the order of time.
+    n_parts : int
+        How many parts.
+    split_ids : callable
+        RecBole's rule: size of a group to the places where it is cut.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        Rows of each part.
+    """
+    groups = Groups(user)
+    sizes, which = np.unique(groups.size, return_inverse=True)
+    ends = np.array([split_ids(int(size)) for size in sizes], dtype=np.int64)
+    return groups.cut(ends.reshape(len(sizes), n_parts - 1)[which.ravel()])
+
+
+def by_time(user: np.ndarray, time: np.ndarray, ratios: Sequence[float]) -> list[np.ndarray]:
+    """Rows of the three splits of ``TS``.
+
+    Test is what lies after the last ratio's quantile of time; of each user's other rows the first
+    are for training, in the proportion of the first two ratios.
+
+    Parameters
+    ----------
+    user, time : numpy.ndarray
+        Each row's user and time, rows in the order of time.
+    ratios : sequence of float
+        Three, with the sum 1.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        Rows for training, validation and test.
+    """
+    groups = Groups(user)
+    boundary = np.percentile(time, 100 * (1 - ratios[-1]))
+    is_early = time[groups.rows] <= boundary
+    n_early = np.bincount(groups.group[is_early], minlength=len(groups.size))
+    n_train = (n_early * (ratios[0] / (1 - ratios[2]))).astype(np.int64)
+    return groups.cut(np.stack([n_train, n_early], axis=1))

@@ -1,0 +1,19 @@
+"""Item features: a self-describing file per modality, and their alignment by item token."""
+
+from .align import AlignedFeatures, UnknownItems, align_features
+from .foreign import read_npy
+from .source import FeatureInfo, FeatureSource, from_array
+from .store import open_features, verify_features, write_features
+
+__all__ = [
+    "AlignedFeatures",
+    "FeatureInfo",
+    "FeatureSource",
+    "UnknownItems",
+    "align_features",
+    "from_array",
+    "open_features",
+    "read_npy",
+    "verify_features",
+    "write_features",
+]

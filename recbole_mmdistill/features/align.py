@@ -1,0 +1,206 @@
+"""Alignment: which row of a feature source belongs to which item id of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..errors import UserError
+from .source import FeatureInfo, FeatureSource
+
+CHUNK_BYTES = 1 << 25
+N_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class UnknownItems:
+    """Items that a source has and the dataset has not.
+
+    Parameters
+    ----------
+    count : int
+        How many there are.
+    examples : tuple of str
+        The first few of them.
+    """
+
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedFeatures:
+    """The features of one modality, with the row of every item id.
+
+    The feature of item id i is ``values[row_of_item[i]]`` if ``present[i]``.
+
+    Parameters
+    ----------
+    source : FeatureSource
+        Where the features come from. A pickled object holds the source, and aligns it again when
+        loaded, so that it is right even if the file has been made anew in between.
+    item_tokens : sequence of str
+        Shape ``[n_items]``, the item token of each item id; position 0 is the padding item.
+    row_of_item : torch.Tensor
+        Shape ``[n_items]``, int64, -1 where the item has no feature; always at position 0.
+    unknown_items : UnknownItems
+        Items of the source that the dataset does not have.
+    """
+
+    source: FeatureSource
+    item_tokens: Sequence[str] | np.ndarray
+    row_of_item: torch.Tensor
+    unknown_items: UnknownItems
+
+    @property
+    def modality(self) -> str:
+        """Name of the modality."""
+        return self.source.info.modality
+
+    @property
+    def info(self) -> FeatureInfo:
+        """How the features were made."""
+        return self.source.info
+
+    @property
+    def values(self) -> torch.Tensor:
+        """Shape ``[n_rows, n_tokens, dim]``, the source's own tensor in its own dtype."""
+        return self.source.values
+
+    @property
+    def token_mask(self) -> torch.Tensor | None:
+        """Shape ``[n_rows, n_tokens]``, bool, True where a token is real; None: all are."""
+        return self.source.token_mask
+
+    @property
+    def present(self) -> torch.Tensor:
+        """Shape ``[n_items]``, bool: which items have a feature."""
+        return self.row_of_item >= 0
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens of an item."""
+        return self.values.shape[1]
+
+    @property
+    def dim(self) -> int:
+        """Length of a token's vector."""
+        return self.values.shape[2]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _align_again, (self.source, self.item_tokens, self.source.fingerprint)
+
+
+def align_features(
+    source: FeatureSource, item_tokens: Sequence[str] | np.ndarray
+) -> AlignedFeatures:
+    """Find the row of every item of a dataset by its token, and check those rows.
+
+    An item whose token mask is empty has no feature, as if it were not in the source.
+
+    Parameters
+    ----------
+    source : FeatureSource
+        The features.
+    item_tokens : sequence of str
+        Shape ``[n_items]``, for instance ``dataset.field2id_token["item_id"]``. Position 0 is
+        RecBole's ``[PAD]`` and never gets a row.
+
+    Returns
+    -------
+    AlignedFeatures
+        Its values are the source's, not copied.
+
+    Raises
+    ------
+    UserError
+        If no item of the dataset is in the source, or a row that is used holds NaN or an
+        infinite number, or begins with a masked token.
+    """
+    return _align(source, item_tokens, check_values=True)
+
+
+def _align_again(
+    source: FeatureSource, item_tokens: Sequence[str] | np.ndarray, checked: str
+) -> AlignedFeatures:
+    """Align an unpickled source; its numbers are checked again only if the file has changed."""
+    return _align(source, item_tokens, check_values=source.fingerprint != checked)
+
+
+def _align(
+    source: FeatureSource, item_tokens: Sequence[str] | np.ndarray, check_values: bool
+) -> AlignedFeatures:
+    wanted = np.asarray(item_tokens, dtype=object)
+    rows = pd.Index(source.item_tokens, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
+    rows[:1] = -1
+    is_known = np.zeros(len(source), dtype=bool)
+    is_known[rows[rows >= 0]] = True
+    if source.token_mask is not None:
+        is_empty = ~source.token_mask.any(dim=1).numpy()
+        rows[(rows >= 0) & is_empty[rows]] = -1
+    row_of_item = torch.from_numpy(rows.astype(np.int64))
+    _check_coverage(source, wanted, row_of_item)
+    if check_values:
+        _check_masks(source, row_of_item)
+        _check_finite(source, row_of_item)
+    unknown = source.item_tokens[~is_known]
+    return AlignedFeatures(
+        source=source,
+        item_tokens=item_tokens,
+        row_of_item=row_of_item,
+        unknown_items=UnknownItems(len(unknown), tuple(unknown[:N_EXAMPLES])),
+    )
+
+
+def _check_coverage(source: FeatureSource, wanted: np.ndarray, row_of_item: torch.Tensor) -> None:
+    """Raise a UserError if no item of the dataset has a feature."""
+    if (row_of_item < 0).all():
+        raise UserError(
+            f"None of the {len(wanted) - 1} items of the dataset has a feature in {source.name}: "
+            f"its {len(source)} items are named like {_quoted(source.item_tokens)}, the dataset's "
+            f"like {_quoted(wanted[1:])}.",
+            "Name items in the features as the item id field of the dataset's .inter file does.",
+        )
+
+
+def _check_masks(source: FeatureSource, row_of_item: torch.Tensor) -> None:
+    """Raise a UserError if an item's first token is masked: its output stands for the item."""
+    if source.token_mask is None:
+        return
+    rows = row_of_item[row_of_item >= 0]
+    bad = rows[~source.token_mask[rows, 0]]
+    if len(bad):
+        raise UserError(
+            f"{len(bad)} items of {source.name} have real tokens behind a masked first one: first "
+            f"item {source.item_tokens[bad[0]]!r}.",
+            "Put the real tokens of each item before its padding.",
+        )
+
+
+def _check_finite(source: FeatureSource, row_of_item: torch.Tensor) -> None:
+    """Raise a UserError if a used row holds NaN or inf; a chunk at a time, in file order."""
+    rows = row_of_item[row_of_item >= 0].sort().values
+    row_bytes = source.values[0].numel() * source.values.element_size()
+    bad = [
+        chunk[~source.values[chunk].isfinite().all(dim=2).all(dim=1)]
+        for chunk in rows.split(max(1, CHUNK_BYTES // row_bytes))
+    ]
+    bad_rows = torch.cat(bad) if bad else rows
+    if len(bad_rows):
+        row = int(bad_rows[0])
+        feature = source.values[row].flatten()
+        value = feature[~feature.isfinite()][0].item()
+        raise UserError(
+            f"{len(bad_rows)} items of {source.name} hold numbers that are not finite: first item "
+            f"{source.item_tokens[row]!r} (row {row}), with {value}.",
+            "Make these features again, or leave the items out: an item may lack a modality.",
+        )
+
+
+def _quoted(item_tokens: np.ndarray) -> str:
+    return ", ".join(repr(token) for token in item_tokens[:N_EXAMPLES])

@@ -1,0 +1,16 @@
+"""All that touches RecBole's insides; nothing else in this package patches anything."""
+
+
+def install() -> None:
+    """Mend RecBole and register the plugin with it; once, however often it is asked for."""
+    from . import compat
+
+    compat.mend()
+
+    from . import checkpoints, config, distributed, exact_time, registration
+
+    config.install()
+    exact_time.install()
+    checkpoints.install()
+    distributed.install()
+    registration.install()

@@ -1,0 +1,133 @@
+"""Several processes on one machine, also without a GPU.
+
+RecBole's ``run(nproc=N)`` works on CUDA alone, and its processes race: mends for both.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import closing
+from typing import Any
+
+import torch
+
+
+def run_recboles(rank: int, *args: Any) -> None:
+    """Run RecBole in a spawned process.
+
+    It stands here so that a child process, which finds it by its module, imports this package,
+    and with it the mends, before it imports RecBole.
+    """
+    _run_recboles(rank, *args)
+
+
+_run_recboles: Any = None
+
+
+def install() -> None:
+    """Mend what of RecBole takes part in a run of several processes."""
+    global _run_recboles
+    from recbole.quick_start import quick_start
+
+    if _run_recboles is not None:
+        return
+    _run_recboles = quick_start.run_recboles
+    quick_start.run_recboles = run_recboles
+    _use_gloo_without_cuda()
+    _agree_on_checkpoint()
+    _choose_free_port(quick_start)
+
+
+def _use_gloo_without_cuda() -> None:
+    """Take gloo where there is no CUDA (config/configurator.py:436 hard-codes nccl)."""
+    import recbole.trainer.trainer as trainer_module
+    from recbole.config import Config
+
+    init_device = Config._init_device
+    ddp = trainer_module.DistributedDataParallel
+
+    def _init_device(self: Any) -> None:
+        final = self.final_config_dict
+        if "local_rank" not in final or torch.cuda.is_available():
+            return init_device(self)
+        final["gpu_id"] = str(final["gpu_id"])
+        torch.distributed.init_process_group(
+            backend="gloo",
+            rank=final["local_rank"] + final["offset"],
+            world_size=final["world_size"],
+            init_method=f"tcp://{final['ip']}:{final['port']}",
+        )
+        final["device"] = torch.device("cpu")
+        final["single_spec"] = False
+        if final["local_rank"] != 0:
+            final.update(state="error", show_progress=False, verbose=False)
+        return None
+
+    def parallel(module: Any, device_ids: Any = None, **kwargs: Any) -> Any:
+        return ddp(module, device_ids=device_ids if torch.cuda.is_available() else None, **kwargs)
+
+    Config._init_device = _init_device
+    trainer_module.DistributedDataParallel = parallel
+
+
+def _agree_on_checkpoint() -> None:
+    """Name the checkpoint once, and load it only when it is there.
+
+    trainer/trainer.py:159 names it by each process's own clock, and :583 loads it without waiting
+    for the one process that writes it.
+    """
+    from recbole.trainer import Trainer
+
+    init, evaluate = Trainer.__init__, Trainer.evaluate
+
+    def __init__(self: Any, config: Any, model: Any) -> None:
+        init(self, config, model)
+        if not config["single_spec"]:
+            name = [self.saved_model_file]
+            torch.distributed.broadcast_object_list(name, src=0)
+            self.saved_model_file = name[0]
+
+    def evaluate_together(
+        self: Any, eval_data: Any, load_best_model: bool = True, *args: Any, **kwargs: Any
+    ) -> Any:
+        if load_best_model and not self.config["single_spec"]:
+            torch.distributed.barrier()
+        return evaluate(self, eval_data, load_best_model, *args, **kwargs)
+
+    Trainer.__init__ = __init__
+    Trainer.evaluate = torch.no_grad()(evaluate_together)
+
+
+def _choose_free_port(quick_start: Any) -> None:
+    """Take another port where RecBole's 5678 is in use, so that two runs fit one machine."""
+    run = quick_start.run
+
+    def run_on_free_port(*args: Any, **kwargs: Any) -> Any:
+        one_machine = kwargs.get("world_size", -1) <= 0 and kwargs.get("ip", "localhost") in (
+            "localhost",
+            "127.0.0.1",
+        )
+        if kwargs.get("nproc", 1) > 1 and one_machine and "port" not in kwargs:
+            kwargs["port"] = str(_free_port())
+            # With the CPU as the device its cores are shared out, or each process takes them all.
+            if not torch.cuda.is_available():
+                cores = max(1, (os.cpu_count() or 1) // kwargs["nproc"])
+                os.environ.setdefault("OMP_NUM_THREADS", str(cores))
+        return run(*args, **kwargs)
+
+    quick_start.run = run_on_free_port
+    import recbole.quick_start
+
+    recbole.quick_start.run = run_on_free_port
+
+
+def _free_port(wanted: int = 5678) -> int:
+    for port in (wanted, 0):
+        with closing(socket.socket()) as probe:
+            try:
+                probe.bind(("localhost", port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    return wanted

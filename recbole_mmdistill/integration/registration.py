@@ -1,0 +1,44 @@
+"""Makes RecBole find this package's model, dataset and dataloader by name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+MODELS = {"IDMMDistill": "recbole_mmdistill.model.idmmdistill"}
+
+# RecBole compares these with those a cached dataset was made with: what shapes the dataset and
+# is not among them would be served stale.
+DATASET_OPTIONS = ("modalities", "feature_path", "train_sequences", "encoding")
+
+
+def install() -> None:
+    """Register the models with RecBole's look-ups, all of which go by name."""
+    from recbole.data import utils
+    from recbole.data.dataset import dataset as _  # noqa: F401  (the package must be complete)
+    from recbole.utils.argument_list import dataset_arguments
+
+    from ..data import MultiModalSequentialDataset, WindowDataLoader
+
+    datasets = importlib.import_module("recbole.data.dataset")
+    for name, module in MODELS.items():
+        # A real module under RecBole's name for it: get_model asks importlib for its spec.
+        alias = f"recbole.model.sequential_recommender.{name.lower()}"
+        sys.modules[alias] = importlib.import_module(module)
+        setattr(datasets, f"{name}Dataset", MultiModalSequentialDataset)
+    dataset_arguments.extend(key for key in DATASET_OPTIONS if key not in dataset_arguments)
+
+    if getattr(utils.get_dataloader, "knows_windows", False):
+        return
+    get_dataloader = utils.get_dataloader
+
+    def get_window_dataloader(config: Any, phase: str) -> Any:
+        """Give the training dataloader of windows to a model that trains on them."""
+        windows = config["model"] in MODELS and config["train_sequences"] == "windows"
+        if phase == "train" and windows:
+            return WindowDataLoader
+        return get_dataloader(config, phase)
+
+    get_window_dataloader.knows_windows = True  # type: ignore[attr-defined]
+    utils.get_dataloader = get_window_dataloader

@@ -1,0 +1,174 @@
+"""From aligned features to the tokens of one source: look up, whiten, project.
+
+The features stay what they are on disk: never a parameter, never a buffer, so never in a
+checkpoint and never broadcast between processes. Only the small map that whitens them is kept
+with the model, because a trained projection is meaningless without it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .item_encoder import SourceTokens
+
+_FIT_ROWS = 100_000  # enough vectors for a covariance of a few hundred dimensions
+_EPS = 1e-6
+
+
+class Features(Protocol):
+    """What is needed of :class:`recbole_mmdistill.features.AlignedFeatures`."""
+
+    values: Tensor  # [n_rows, n_tokens, dim]
+    token_mask: Tensor | None  # bool [n_rows, n_tokens]
+    row_of_item: Tensor  # int64 [n_items], -1 = missing
+    present: Tensor  # bool [n_items]
+
+
+class FeatureTable:
+    """Looks up items' features in the dtype of their file, on the device that asks.
+
+    Not a module, so that ``.to()``, ``state_dict()`` and a deep copy of the model pass it by. The
+    memory-mapped values are read on the CPU until another device asks for them: then that device
+    gets a copy, once.
+
+    Parameters
+    ----------
+    features : Features
+        Aligned features of the dataset's items.
+    """
+
+    def __init__(self, features: Features) -> None:
+        self._on: dict[torch.device, tuple[Tensor, Tensor | None, Tensor]] = {
+            torch.device("cpu"): (features.values, features.token_mask, features.row_of_item)
+        }
+        self.present = features.present
+
+    def __deepcopy__(self, memo: dict[int, object]) -> FeatureTable:
+        return self
+
+    def __call__(self, item: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of items.
+
+        Parameters
+        ----------
+        item : Tensor
+            Item ids, ``[n_items]``.
+
+        Returns
+        -------
+        values : Tensor
+            ``[n_items, n_tokens, dim]``, zero where missing.
+        mask : Tensor
+            Bool ``[n_items, n_tokens]``, True where a token is real.
+        """
+        values, token_mask, row_of_item = self._copy_on(item.device)
+        row = row_of_item[item]
+        present = row >= 0
+        row = row.clamp(min=0)
+        mask = present[:, None].expand(-1, values.size(1))
+        if token_mask is not None:
+            mask = mask & token_mask[row].bool()
+        return values[row].masked_fill(~mask[..., None], 0), mask
+
+    def sample(self, n_rows: int) -> Tensor:
+        """Vectors of real tokens, evenly spread over the items: ``[<= n_rows, dim]``, float64."""
+        values, token_mask, row_of_item = self._copy_on(torch.device("cpu"))
+        rows = row_of_item[row_of_item >= 0]
+        items = max(1, n_rows // values.size(1))
+        rows = rows[torch.linspace(0, len(rows) - 1, min(items, len(rows))).round().long()]
+        vectors = values[rows].flatten(0, 1)
+        if token_mask is not None:
+            vectors = vectors[token_mask[rows].bool().flatten()]
+        return vectors.double()
+
+    def _copy_on(self, device: torch.device) -> tuple[Tensor, Tensor | None, Tensor]:
+        if device not in self._on:
+            values, token_mask, row_of_item = self._on[torch.device("cpu")]
+            mask = None if token_mask is None else token_mask.to(device)
+            self._on[device] = (values.to(device), mask, row_of_item.to(device))
+        return self._on[device]
+
+
+class Whitening(nn.Module):
+    """Principal components of the features, each scaled to unit variance.
+
+    Encoders' vectors share a large mean and a few dominant directions; a linear layer learns
+    little from the rest until these are taken away (Su et al., "Whitening sentence
+    representations for better semantics and faster retrieval", 2021).
+
+    Parameters
+    ----------
+    vectors : Tensor
+        ``[n_vectors, dim]`` to fit to.
+    n_components : int
+        Components to keep; fewer are kept where the vectors span fewer. 0: centre each
+        dimension and scale it to unit variance, and keep them all.
+    """
+
+    def __init__(self, vectors: Tensor, n_components: int) -> None:
+        super().__init__()
+        vectors = vectors.double()
+        mean = vectors.mean(0)
+        centred = vectors - mean
+        if n_components == 0:
+            components = torch.diag(1 / (centred.square().mean(0).sqrt() + _EPS))
+        else:
+            variance, direction = torch.linalg.eigh(centred.T @ centred / len(vectors))
+            keep = min(n_components, int((variance > _EPS * variance[-1]).sum()))
+            variance, direction = variance.flip(0)[:keep], direction.flip(1)[:, :keep]
+            # An eigenvector's sign is arbitrary; fix it, so that every machine gets the same map.
+            largest = direction.abs().argmax(0)
+            direction = direction * direction[largest, torch.arange(keep)].sign()
+            components = direction / variance.sqrt()
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("components", components.float())
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map ``[..., dim]`` of any floating dtype to ``[..., n_components]``, float32."""
+        return (values.float() - self.mean) @ self.components
+
+
+class SourceEmbedding(nn.Module):
+    """Tokens of one modality for any items: its features whitened and projected.
+
+    Parameters
+    ----------
+    features : Features
+        The modality's aligned features.
+    hidden_size : int
+        The model's width.
+    whitening_dim : int
+        Components to keep, see :class:`Whitening`.
+    """
+
+    def __init__(self, features: Features, hidden_size: int, whitening_dim: int) -> None:
+        super().__init__()
+        self.table = FeatureTable(features)
+        self.whiten = Whitening(self.table.sample(_FIT_ROWS), whitening_dim)
+        self.project = nn.Linear(self.whiten.components.size(1), hidden_size)
+        self.placeholder = nn.Parameter(torch.zeros(hidden_size))
+
+    def forward(self, item: Tensor) -> SourceTokens:
+        """Tokens of the items ``[n_items]``; the placeholder stands first where there are none."""
+        values, mask = self.table(item)
+        tokens = self.project(self.whiten(values))
+        missing = ~mask.any(dim=1)
+        first = torch.zeros_like(mask)
+        first[:, 0] = missing
+        return SourceTokens(torch.where(first[..., None], self.placeholder, tokens), mask)
+
+    @torch.no_grad()
+    def reduced(self, item: Tensor, dim: int) -> Tensor:
+        """Whitened features in ``dim`` dimensions, ``[n_items, dim]``; zero where missing.
+
+        The leading components, or all of them and zeros if there are fewer: a start for an ID
+        embedding of any width.
+        """
+        values, mask = self.table(item)
+        weight = mask.float()[..., None]
+        pooled = (self.whiten(values) * weight).sum(1) / weight.sum(1).clamp(min=1)
+        kept = pooled[:, :dim]
+        return torch.nn.functional.pad(kept, (0, dim - kept.size(1)))

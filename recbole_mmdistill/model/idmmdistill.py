@@ -1,0 +1,386 @@
+"""IDMMDistill: the ID-aware multi-modal transformer with online distillation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .feature_lookup import SourceEmbedding
+from .item_encoder import ID, ITEM_ENCODERS, SourceTokens
+from .item_table import ItemTable
+from .layers import gather_rows, init_weights, last_position
+from .losses import (
+    MEAN,
+    Candidates,
+    Distillation,
+    branch_loss,
+    log_inclusion,
+    parse_pairs,
+    ramp,
+)
+from .options import FULL, IN_BATCH, check_options
+from .positions import Positions, find_positions
+from .sequence_encoder import SEQUENCE_ENCODERS
+
+
+class IDMMDistill(SequentialRecommender):
+    """Each source of an item predicts on its own, and the predictions teach one another.
+
+    Ji et al., "Online distillation-enhanced multi-modal transformer for sequential
+    recommendation", ACM Multimedia 2023 (ODMT).
+
+    1. An item encoder turns an item's ID, text and image into one vector each (``item_encoder``,
+       ODMT section 3.2).
+    2. For each source (branch) a causal sequence encoder of its own reads these vectors along a
+       history (``sequence_encoder``, section 3.3).
+    3. A branch's score is the dot product of user state and item vector; the final score is
+       their mean, weighted by ``branch_weights`` over the sources that the item has (eq. 8).
+    4. Every position of a history predicts its next item, in every branch, and the branches are
+       distilled into one another (``kd_*``, section 3.4).
+
+    Parameters
+    ----------
+    config : recbole.config.Config
+        The options of properties/model/IDMMDistill.yaml.
+    dataset : MultiModalSequentialDataset
+        The training split.
+
+    Attributes
+    ----------
+    branches : list of str
+        ``id`` and the modalities, or ``all`` for an item encoder that fuses them.
+
+    Raises
+    ------
+    UserError
+        An option has no sense, or the dataset is not one that carries features.
+    """
+
+    input_type = InputType.POINTWISE
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        features = getattr(dataset, "item_features", None)
+        if features is None:
+            raise UserError(
+                f"IDMMDistill got a {type(dataset).__name__}, which carries no features.",
+                "Import recbole_mmdistill before RecBole creates the dataset.",
+            )
+        check_options(config, features)
+        self.hidden_size: int = config["hidden_size"]
+        self.train_candidates: str = config["train_candidates"]
+        self.n_negatives = int(config["n_negatives"])
+        self.kd_weight = float(config["kd_weight"])
+        self.kd_ramp_epochs = float(config["kd_ramp_epochs"])
+        self.kd_temperature = float(config["kd_temperature"])
+        self.kd_detach_teacher: bool = config["kd_detach_teacher"]
+        self.TARGET_SEQ = "target_" + self.ITEM_SEQ
+
+        sources = ([ID] if config["use_id"] else []) + list(features)
+        self.source_embedding = nn.ModuleDict(
+            {
+                name: SourceEmbedding(table, self.hidden_size, int(config["feature_whitening"]))
+                for name, table in features.items()
+            }
+        )
+        self.item_encoder = ITEM_ENCODERS[config["item_encoder"]](config, sources)
+        self.branches = self.item_encoder.branches
+        self.sequence_encoders = nn.ModuleList(
+            SEQUENCE_ENCODERS[config["sequence_encoder"]](config) for _ in self.branches
+        )
+        self.apply(lambda module: init_weights(module, config["initializer_range"]))
+        if config["use_id"]:
+            self.id_embedding = nn.Embedding(self.n_items, self.hidden_size)
+            self._init_id_embedding(config["id_init"], config["initializer_range"])
+        self.kd_pairs = parse_pairs(config["kd_pairs"] or [], self.branches)
+
+        # Not persistent: facts about the dataset, not things learned.
+        self.register_buffer("_present", self._find_present(features), persistent=False)
+        self.register_buffer(
+            "_weight", self._share_weights(config["branch_weights"] or {}), persistent=False
+        )
+        target = dataset.inter_feat[self.POS_ITEM_ID]
+        count = torch.bincount(target, minlength=self.n_items).clamp(min=1)
+        self.register_buffer("_popularity", count / max(len(target), 1), persistent=False)
+
+        # RecBole's trainer never tells a model the epoch, and a run may be resumed: so the model
+        # counts its own steps, and keeps the count in its checkpoint.
+        self.steps_per_epoch = max(1, dataset.steps_per_epoch(config["train_batch_size"]))
+        self.register_buffer("train_steps", torch.zeros((), dtype=torch.long))
+        self._item_table = ItemTable(self, self._build_item_table)
+        self._scoring: tuple[int, ...] = tuple(range(len(self.branches)))
+
+    # Building
+
+    @torch.no_grad()
+    def _init_id_embedding(self, how: str, std: float) -> None:
+        weight = self.id_embedding.weight
+        weight.normal_(std=std)
+        if how != "random":
+            names = list(self.source_embedding) if how == MEAN else [how]
+            item = torch.arange(self.n_items)
+            parts = torch.stack(
+                [self.source_embedding[name].reduced(item, self.hidden_size) for name in names]
+            )
+            known = parts.abs().sum(-1) > 0
+            mean = parts.sum(0) / known.sum(0).clamp(min=1)[:, None]
+            mean *= std / mean[known.any(0)].std().clamp(min=1e-12)
+            weight.copy_(torch.where(known.any(0)[:, None], mean, weight))
+        weight[0] = 0
+
+    def _find_present(self, features: Any) -> Tensor:
+        """Whether each item has each branch's source: bool ``[n_branches, n_items]``."""
+        always = torch.ones(self.n_items, dtype=torch.bool)
+        return torch.stack(
+            [features[name].present if name in features else always for name in self.branches]
+        )
+
+    def _share_weights(self, branch_weights: dict[str, float]) -> Tensor:
+        """Each branch's weight in an item's score, ``[n_branches, n_items]``; columns sum to 1.
+
+        The weight of a source that an item lacks is shared out over those it has. An item that
+        has none of the weighted sources is scored by what the encoders make of their
+        placeholders.
+        """
+        wanted = torch.tensor([float(branch_weights.get(name, 1.0)) for name in self.branches])
+        wanted = wanted[:, None].expand(-1, self.n_items)
+        weight = wanted * self._present
+        weight = torch.where(weight.sum(0) > 0, weight, wanted)
+        return weight / weight.sum(0)
+
+    # Items
+
+    def encode_items(self, item: Tensor) -> Tensor:
+        """Encode items: ids ``[n_items]`` to vectors ``[n_branches, n_items, hidden_size]``."""
+        inputs = {name: embed(item) for name, embed in self.source_embedding.items()}
+        if ID in self.item_encoder.sources:
+            token = self.id_embedding(item)[:, None]
+            everywhere = torch.ones(token.shape[:2], dtype=torch.bool, device=item.device)
+            inputs[ID] = SourceTokens(token, everywhere)
+        return self.item_encoder(inputs)
+
+    def _build_item_table(self) -> Tensor:
+        """All items' vectors, ``[n_branches, n_items, hidden_size]``."""
+        chunks = torch.arange(self.n_items, device=self._weight.device).split(8192)
+        return torch.cat([self.encode_items(chunk) for chunk in chunks], dim=1)
+
+    def train(self, mode: bool = True) -> IDMMDistill:
+        """Switch to training or evaluation, and forget the item table."""
+        if hasattr(self, "_item_table"):
+            self._item_table.drop()
+        return super().train(mode)
+
+    # Training
+
+    def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """Loss of a batch of windows, or of RecBole's rows (``train_sequences: prefixes``).
+
+        Parameters
+        ----------
+        interaction : Interaction
+            ``item_id_list`` ``[B, T]`` and ``target_item_id_list`` ``[B, T]``, 0 where a position
+            has no target; or RecBole's ``item_id_list``, ``item_length`` and ``item_id``.
+
+        Returns
+        -------
+        tuple of Tensor
+            Cross entropy, and distillation times its weight at this step. RecBole logs each and
+            minimises the sum.
+        """
+        item_seq, target_seq = self._item_and_target(interaction)
+        positions = find_positions(target_seq)
+        n_candidates, item, index = self._items_of_step(item_seq, positions.target)
+        vectors = self.encode_items(item)
+        user = self._user_states(vectors, index[item_seq], positions)
+        candidates = item[:n_candidates]
+        distillation = self._distillation()
+        loss = branch_loss(
+            user,
+            vectors[:, :n_candidates],
+            Candidates(
+                target=index[positions.target],
+                present=self._present[:, candidates],
+                weight=self._weight[:, candidates],
+                **self._sampling(item_seq, target_seq, positions, candidates, index),
+            ),
+            distillation,
+        )
+        if self.training:
+            self.train_steps += 1
+        # One pass gives the gradient of the sum. All of it hangs on the first term: so the two
+        # terms add up to the loss in value and in gradient, and RecBole can log each.
+        kd = loss.kd * distillation.weight
+        return loss.total - kd, kd
+
+    def _item_and_target(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """Histories and the next item at each of their positions, ``[B, T]`` each."""
+        item_seq = interaction[self.ITEM_SEQ]
+        if self.TARGET_SEQ in interaction:
+            return item_seq, interaction[self.TARGET_SEQ]
+        target_seq = torch.zeros_like(item_seq)
+        last = interaction[self.ITEM_SEQ_LEN] - 1
+        target_seq.scatter_(1, last[:, None], interaction[self.POS_ITEM_ID][:, None])
+        return item_seq, target_seq
+
+    def _items_of_step(self, item_seq: Tensor, target: Tensor) -> tuple[int, Tensor, Tensor]:
+        """Choose the items to encode: the candidates first, then what only histories hold.
+
+        Returns
+        -------
+        n_candidates : int
+            How many of the items are candidates.
+        item : Tensor
+            Distinct item ids, ``[n_encoded]``.
+        index : Tensor
+            Where an item id stands in ``item``, ``[n_items]``; undefined for those not in it.
+        """
+        if self.train_candidates == FULL:
+            candidates = torch.arange(1, self.n_items, device=target.device)
+        elif self.train_candidates == IN_BATCH:
+            candidates = target.unique()
+        else:
+            uniform = torch.randint(1, self.n_items, (self.n_negatives,), device=target.device)
+            candidates = torch.cat([target, uniform]).unique()
+        index = torch.full((self.n_items,), -1, device=target.device)
+        index[candidates] = torch.arange(len(candidates), device=target.device)
+        read = item_seq.unique()
+        item = torch.cat([candidates, read[index[read] < 0]])
+        index[item] = torch.arange(len(item), device=target.device)
+        return len(candidates), item, index
+
+    def _sampling(
+        self,
+        item_seq: Tensor,
+        target_seq: Tensor,
+        positions: Positions,
+        candidates: Tensor,
+        index: Tensor,
+    ) -> dict[str, Tensor]:
+        """What the loss must know where the candidates are a sample of the catalogue.
+
+        Their probability of being one, and that a history's own items are no negatives for it.
+        """
+        if self.train_candidates == FULL:
+            return {}
+        n_uniform = 0 if self.train_candidates == IN_BATCH else self.n_negatives
+        log_q = log_inclusion(
+            self._popularity[candidates], len(positions.target), n_uniform, self.n_items - 1
+        )
+        own = torch.cat([item_seq, target_seq], dim=1)
+        place = index[own]
+        # Padding and items that are no candidates stand where a target of the row stands.
+        no_candidate = (own == 0) | (place >= len(candidates))
+        exclude = torch.where(no_candidate, index[target_seq.amax(1)][:, None], place)
+        return {"log_q": log_q, "exclude": exclude, "group": positions.row}
+
+    def _user_states(self, vectors: Tensor, place: Tensor, positions: Positions) -> Tensor:
+        """States at the predicting positions, ``[n_branches, n_targets, hidden_size]``.
+
+        ``vectors`` ``[n_branches, n_encoded, hidden_size]``; ``place`` ``[B, T]``, where each item
+        of a history stands in them.
+        """
+        states = []
+        for encoder, vector in zip(self.sequence_encoders, vectors):
+            parts = []
+            for group in positions.groups:
+                emb = gather_rows(vector, place[group.row, : group.seq_len])
+                parts.append(encoder(emb)[group.at_row, group.at_position])
+            states.append(torch.cat(parts))
+        return torch.stack(states)
+
+    def _distillation(self) -> Distillation:
+        epoch = self.train_steps.item() / self.steps_per_epoch
+        return Distillation(
+            self.kd_pairs if self.kd_weight > 0 else (),
+            self.kd_weight * ramp(epoch, self.kd_ramp_epochs),
+            self.kd_temperature,
+            self.kd_detach_teacher,
+        )
+
+    # Prediction
+
+    @contextmanager
+    def scoring_with(self, branches: Sequence[str]) -> Iterator[None]:
+        """Score with these branches alone, for as long as the ``with`` block lasts.
+
+        Parameters
+        ----------
+        branches : sequence of str
+            Some of :attr:`branches`.
+
+        Raises
+        ------
+        UserError
+            A name is none of the model's branches.
+        """
+        unknown = [name for name in branches if name not in self.branches]
+        if unknown or not branches:
+            raise UserError(
+                f"The model cannot score with branches {list(branches)!r}.",
+                f"Choose from {', '.join(self.branches)}.",
+            )
+        before = self._scoring
+        self._scoring = tuple(self.branches.index(name) for name in branches)
+        try:
+            yield
+        finally:
+            self._scoring = before
+
+    def score_table(self) -> Tensor:
+        """All items' vectors of the scoring branches side by side, times the branches' shares.
+
+        One search in this table finds what the branches' weighted mean score would.
+
+        Returns
+        -------
+        Tensor
+            ``[n_items, n_scoring * hidden_size]``.
+        """
+        chosen = list(self._scoring)
+        weight = self._weight[chosen]
+        total = weight.sum(0)
+        # An item without any of the chosen sources keeps its placeholders' score.
+        weight = torch.where(total > 0, weight / total.clamp(min=1e-12), 1 / len(chosen))
+        vectors = self._item_table.get()[chosen] * weight[..., None]
+        return vectors.transpose(0, 1).flatten(1)
+
+    def forward(self, item_seq: Tensor, item_seq_len: Tensor) -> Tensor:
+        """User states of the scoring branches side by side.
+
+        Parameters
+        ----------
+        item_seq : Tensor
+            Histories, ``[B, T]``, 0 = padding on the right.
+        item_seq_len : Tensor
+            ``[B]``.
+
+        Returns
+        -------
+        Tensor
+            ``[B, n_scoring * hidden_size]``.
+        """
+        item_seq = item_seq[:, : int(item_seq_len.max())]
+        table = self._item_table.get()
+        states = [
+            last_position(self.sequence_encoders[b](gather_rows(table[b], item_seq)), item_seq_len)
+            for b in self._scoring
+        ]
+        return torch.cat(states, dim=-1)
+
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores of all items, ``[B, n_items]``."""
+        user = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
+        return user @ self.score_table().T
+
+    def predict(self, interaction: Interaction) -> Tensor:
+        """Scores of one item for each row, ``[B]``."""
+        user = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
+        return (user * self.score_table()[interaction[self.ITEM_ID]]).sum(-1)

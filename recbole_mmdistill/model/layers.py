@@ -1,0 +1,122 @@
+"""The transformer block that item and sequence encoders share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
+
+
+class TransformerBlock(nn.Module):
+    """Post-norm self-attention and feed-forward network, each with a residual around it.
+
+    Vaswani et al., "Attention is all you need", NeurIPS 2017, with torch's fused
+    ``scaled_dot_product_attention``.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Width d of the tokens.
+    n_heads : int
+        Number of heads; divides ``hidden_size``.
+    inner_size : int
+        Width of the feed-forward network's hidden layer.
+    hidden_dropout_prob, attn_dropout_prob : float
+        Dropout of the two sub-layers' outputs, and of the attention weights.
+    hidden_act : str
+        One of ``relu``, ``gelu``, ``silu``.
+    attn_bias : bool
+        Whether the attention's linear maps have a bias.
+    layer_norm_eps : float
+        Added to the variance for numerical stability.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        n_heads: int,
+        inner_size: int,
+        hidden_dropout_prob: float = 0.0,
+        attn_dropout_prob: float = 0.0,
+        hidden_act: str = "gelu",
+        attn_bias: bool = True,
+        layer_norm_eps: float = 1e-12,
+    ) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.attn_dropout_prob = attn_dropout_prob
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size, bias=attn_bias)
+        self.attn_output = nn.Linear(hidden_size, hidden_size, bias=attn_bias)
+        self.attn_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(hidden_size, inner_size),
+            ACTIVATIONS[hidden_act](),
+            nn.Linear(inner_size, hidden_size),
+        )
+        self.ffn_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.dropout = nn.Dropout(hidden_dropout_prob)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """Let the tokens of each sequence read one another.
+
+        Parameters
+        ----------
+        x : Tensor
+            ``[batch_size, n_tokens, hidden_size]``.
+        mask : Tensor, optional
+            Bool, broadcastable to ``[batch_size, n_heads, n_tokens, n_tokens]``; True where the
+            query (third axis) may see the key (last axis). A query that may see no key at all
+            reads nothing: its attention output is zero.
+        causal : bool
+            Each token sees itself and those before it.
+
+        Returns
+        -------
+        Tensor
+            ``[batch_size, n_tokens, hidden_size]``.
+        """
+        batch_size, n_tokens, hidden_size = x.shape
+        qkv = self.qkv(x).view(batch_size, n_tokens, 3, self.n_heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each [batch, heads, tokens, head_size]
+        blind = None
+        if mask is not None:
+            # A softmax over no key is 0/0. Such a query is shown every key, and its output dropped.
+            blind = ~mask.any(dim=-1, keepdim=True)
+            mask = mask | blind
+        attended = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=self.attn_dropout_prob if self.training else 0.0,
+            is_causal=causal,
+        )
+        if blind is not None:
+            attended = attended.masked_fill(blind, 0.0)
+        attended = attended.transpose(1, 2).reshape(batch_size, n_tokens, hidden_size)
+        x = self.attn_norm(x + self.dropout(self.attn_output(attended)))
+        return self.ffn_norm(x + self.dropout(self.feed_forward(x)))
+
+
+def init_weights(module: nn.Module, initializer_range: float) -> None:
+    """Draw weights from a normal distribution of this deviation, as RecBole's models do."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=initializer_range)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def gather_rows(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of ``table`` ``[n, d]`` at ``index`` (any shape): ``[*index.shape, d]``.
+
+    An embedding look-up, because its backward pass is deterministic on CUDA and that of plain
+    indexing is not.
+    """
+    return F.embedding(index, table)
+
+
+def last_position(output: Tensor, length: Tensor) -> Tensor:
+    """Vectors at each sequence's last real position: ``[B, T, d]``, ``[B]`` to ``[B, d]``."""
+    return output[torch.arange(len(output), device=output.device), length - 1]

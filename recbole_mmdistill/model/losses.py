@@ -1,0 +1,364 @@
+"""The losses: a softmax over candidates for each branch, and distillation between branches.
+
+Logits of all branches over all candidates are by far the largest tensors of the model
+(``[n_branches, n_rows, n_candidates]``), and a dozen element-wise operations of autograd on them
+would cost more than the rest of the training step. Here they are computed a block of rows at a
+time, small enough to stay in the processor's cache; the gradients of softmax, cross entropy and
+Kullback-Leibler divergence are written out, and a block's logits are dropped before the next.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+MEAN = "mean"
+_MASKED = -1e9  # a logit that never wins; finite, so that 0 * (difference of two) is 0, not NaN
+_CPU_BLOCK = 2**17  # logits of one branch in a block: 512 KiB, so that a dozen such fit the cache
+_GPU_BLOCK = 2**26
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Who teaches whom, and how.
+
+    Attributes
+    ----------
+    pairs : tuple of (int or None, int)
+        Teacher and student as branch numbers; the teacher None is the mean of all branches.
+    weight : float
+        What the loss is multiplied by (the ramp's value at this step included).
+    temperature : float
+        tau: soft targets are ``softmax(logits / tau)``, and each term is multiplied by tau^2
+        (Hinton et al., "Distilling the knowledge in a neural network", 2015).
+    detach_teacher : bool
+        Whether the gradient stops at the teacher.
+    """
+
+    pairs: tuple[tuple[int | None, int], ...]
+    weight: float
+    temperature: float
+    detach_teacher: bool
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What the softmax of each row runs over.
+
+    Attributes
+    ----------
+    target : Tensor
+        ``[n_rows]``, the position of each row's true next item among the candidates.
+    present : Tensor or None
+        Bool ``[n_branches, n_candidates]``: whether the item has the branch's source. An absent
+        candidate takes part in no softmax of that branch, as its score takes no part in a
+        ranking. None: all present.
+    log_q : Tensor or None
+        ``[n_candidates]``, the logarithm of each candidate's probability of being one, subtracted
+        from its logits (logQ correction: Bengio and Senecal, 2008; Yi et al., RecSys 2019).
+    exclude : Tensor or None
+        ``[n_groups, n_excluded]``: candidates (as positions) that rows of the group do not
+        compete against, unless one is the row's target.
+    group : Tensor or None
+        ``[n_rows]``, each row's group in ``exclude``.
+    weight : Tensor or None
+        ``[n_branches, n_candidates]``, each branch's share in the mean score of a candidate;
+        columns sum to 1. None: equal shares.
+    """
+
+    target: Tensor
+    present: Tensor | None = None
+    log_q: Tensor | None = None
+    exclude: Tensor | None = None
+    group: Tensor | None = None
+    weight: Tensor | None = None
+
+
+class BranchLoss(NamedTuple):
+    """What :func:`branch_loss` returns.
+
+    Attributes
+    ----------
+    total : Tensor
+        Scalar ``ce_weight * CE + distillation.weight * KD``, the one to differentiate.
+    ce : Tensor
+        Scalar, without gradient: the sum of the branches' cross entropies.
+    kd : Tensor
+        Scalar, without gradient: the sum of the pairs' divergences, not yet times the weight.
+    """
+
+    total: Tensor
+    ce: Tensor
+    kd: Tensor
+
+
+def branch_loss(
+    user: Tensor,
+    item: Tensor,
+    candidates: Candidates,
+    distillation: Distillation | None = None,
+    ce_weight: float = 1.0,
+) -> BranchLoss:
+    """Cross entropy of every branch, and what the branches teach each other (ODMT eq. 9 to 13).
+
+    ``s_b = user_b item_b^T``; ``CE`` is the sum over branches of the mean over rows of
+    ``-log softmax(s_b)[target]``; ``KD`` the sum over (teacher, student) pairs of the mean over
+    rows of ``tau^2 KL(softmax(s_t / tau) || softmax(s_s / tau))``.
+
+    A row whose target lacks a branch's source is left out of that branch's cross entropy; a pair
+    of branches is compared on the candidates that have both sources.
+
+    Parameters
+    ----------
+    user : Tensor
+        User states, ``[n_branches, n_rows, hidden_size]``.
+    item : Tensor
+        Candidates' vectors, ``[n_branches, n_candidates, hidden_size]``.
+    candidates : Candidates
+        The true next items, and what is known of the candidates.
+    distillation : Distillation, optional
+        None: no distillation, ``KD`` is 0.
+    ce_weight : float
+        Weight of the cross entropy in ``total``.
+
+    Returns
+    -------
+    BranchLoss
+    """
+    if torch.is_autocast_enabled(user.device.type):
+        dtype = torch.get_autocast_dtype(user.device.type)
+        user, item = user.to(dtype), item.to(dtype)
+    total, ce, kd = _BlockwiseLoss.apply(user, item, candidates, distillation, ce_weight)
+    return BranchLoss(total, ce, kd)
+
+
+class _BlockwiseLoss(torch.autograd.Function):
+    """Computes the gradient beside the loss, block by block, and hands it out in backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        user: Tensor,
+        item: Tensor,
+        candidates: Candidates,
+        distillation: Distillation | None,
+        ce_weight: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.autocast(user.device.type, enabled=False):
+            sums = _Sums(user, item, candidates, distillation, ce_weight)
+            n_rows = user.size(1)
+            block = _GPU_BLOCK if user.is_cuda else _CPU_BLOCK
+            n_block = max(1, block // item.size(1))
+            for first in range(0, n_rows, n_block):
+                sums.add_block(slice(first, min(first + n_block, n_rows)))
+        ctx.save_for_backward(sums.grad_user, sums.grad_item)
+        weight = distillation.weight if distillation is not None else 0.0
+        total = ce_weight * sums.ce + weight * sums.kd
+        ctx.mark_non_differentiable(sums.ce, sums.kd)
+        return total, sums.ce, sums.kd
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        grad_user, grad_item = ctx.saved_tensors
+        return grads[0] * grad_user, grads[0] * grad_item, None, None, None
+
+
+@dataclass
+class _Sums:
+    """Loss and gradient as they add up over blocks of rows."""
+
+    user: Tensor
+    item: Tensor
+    candidates: Candidates
+    distillation: Distillation | None
+    ce_weight: float
+    ce: Tensor = field(init=False)
+    kd: Tensor = field(init=False)
+    grad_user: Tensor = field(init=False)
+    grad_item: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        n_branches, n_rows, _ = self.user.shape
+        options = {"dtype": torch.float32, "device": self.user.device}
+        self.ce = torch.zeros((), **options)
+        self.kd = torch.zeros((), **options)
+        self.grad_user = torch.empty(self.user.shape, **options)
+        self.grad_item = torch.zeros(self.item.shape, **options)
+        known = self.candidates
+        self.absent = None if known.present is None else ~known.present
+        if self.absent is not None and not bool(self.absent.any()):
+            self.absent = None
+        if self.absent is None:
+            self.valid = torch.ones(n_branches, n_rows, dtype=torch.bool, device=self.user.device)
+        else:
+            self.valid = ~self.absent[:, known.target]
+        # Of each branch's rows, those whose target has its source: the mean runs over these.
+        self.share = 1 / self.valid.sum(1).clamp(min=1).to(torch.float32)
+        self.n_rows = n_rows
+
+    def add_block(self, rows: slice) -> None:
+        logits = [self._logits(branch, rows) for branch in range(len(self.user))]
+        gradients = [self._cross_entropy(b, logit, rows) for b, logit in enumerate(logits)]
+        if self.distillation is not None and self.distillation.pairs:
+            self._distill(logits, gradients)
+        for branch, gradient in enumerate(gradients):
+            gradient = gradient.to(self.user.dtype)
+            self.grad_user[branch, rows] = gradient @ self.item[branch]
+            self.grad_item[branch] += gradient.T @ self.user[branch, rows]
+
+    def _logits(self, branch: int, rows: slice) -> Tensor:
+        """Logits of a block, ``[n_block, n_candidates]`` in float32."""
+        known = self.candidates
+        logits = (self.user[branch, rows] @ self.item[branch].T).float()
+        if known.log_q is not None:
+            logits -= known.log_q
+        if self.absent is not None:
+            logits.masked_fill_(self.absent[branch], _MASKED)
+        if known.exclude is not None and known.group is not None:
+            target = known.target[rows, None]
+            of_target = logits.gather(1, target)
+            logits.scatter_(1, known.exclude[known.group[rows]], _MASKED)
+            logits.scatter_(1, target, of_target)
+        return logits
+
+    def _cross_entropy(self, branch: int, logits: Tensor, rows: slice) -> Tensor:
+        """Add a block's cross entropy; return its gradient with respect to the logits."""
+        target = self.candidates.target[rows, None]
+        valid = self.valid[branch, rows, None]
+        highest = logits.amax(1, keepdim=True)
+        probability = (logits - highest).exp_()
+        normaliser = probability.sum(1, keepdim=True)
+        loss = (normaliser.log() + highest - logits.gather(1, target)).masked_fill(~valid, 0)
+        self.ce += loss.sum() * self.share[branch]
+        scale = valid * (self.ce_weight * self.share[branch])
+        gradient = probability.mul_(scale / normaliser)
+        return gradient.scatter_add_(1, target, -scale)
+
+    def _distill(self, logits: list[Tensor], gradients: list[Tensor]) -> None:
+        """Add a block's divergences to the loss and to the branches' gradients."""
+        assert self.distillation is not None
+        tau = self.distillation.temperature
+        tempered = {b: self._tempered(logits[b]) for b in self._branches_compared()}
+        for teacher, student in self.distillation.pairs:
+            if teacher is None:
+                weight = self._mean_weight()
+                mean = sum(w * logit for w, logit in zip(weight, logits))
+                log_t, q_t = self._tempered(mean)
+            else:
+                log_t, q_t = tempered[teacher]
+            log_s, q_s = tempered[student]
+            if self.absent is not None:
+                log_t, q_t = _restrict(log_t, q_t, self.absent[student])
+                if teacher is not None:
+                    log_s, q_s = _restrict(log_s, q_s, self.absent[teacher])
+            difference = log_t - log_s
+            divergence = (q_t * difference).sum(1, keepdim=True)
+            self.kd += tau**2 * divergence.sum() / self.n_rows
+            scale = self.distillation.weight * tau / self.n_rows
+            gradients[student].add_(q_s, alpha=scale).sub_(q_t, alpha=scale)
+            if not self.distillation.detach_teacher:
+                towards = difference.sub_(divergence).mul_(q_t).mul_(scale)
+                if teacher is None:
+                    for branch, share in enumerate(weight):
+                        gradients[branch] += share * towards
+                else:
+                    gradients[teacher] += towards
+
+    def _branches_compared(self) -> set[int]:
+        assert self.distillation is not None
+        return {b for pair in self.distillation.pairs for b in pair if b is not None}
+
+    def _tempered(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """``log softmax(logits / tau)`` and its exponential, each ``[n_block, n_candidates]``."""
+        assert self.distillation is not None
+        tau = self.distillation.temperature
+        log_q = logits / tau
+        if self.candidates.log_q is not None:
+            # The correction undoes the sampling, whatever the temperature: it is not divided.
+            log_q -= self.candidates.log_q * (1 - 1 / tau)
+        highest = log_q.amax(1, keepdim=True)
+        q = (log_q - highest).exp_()
+        normaliser = q.sum(1, keepdim=True)
+        return log_q.sub_(highest + normaliser.log()), q.div_(normaliser)
+
+    def _mean_weight(self) -> Tensor:
+        """``[n_branches, n_candidates]`` or ``[n_branches, 1]``."""
+        if self.candidates.weight is not None:
+            return self.candidates.weight.float()
+        n_branches = len(self.user)
+        return torch.full((n_branches, 1), 1 / n_branches, device=self.user.device)
+
+
+def _restrict(log_q: Tensor, q: Tensor, absent: Tensor) -> tuple[Tensor, Tensor]:
+    """The distribution given that no candidate of ``absent`` (bool ``[n_candidates]``) occurs."""
+    if not bool(absent.any()):
+        return log_q, q
+    q = q.masked_fill(absent, 0)
+    mass = q.sum(1, keepdim=True).clamp(min=1e-30)
+    return (log_q - mass.log()).masked_fill(absent, _MASKED), q / mass
+
+
+def ramp(epoch: float, ramp_epochs: float) -> float:
+    """Weight of the distillation at a time in epochs (ODMT eq. 14; Laine and Aila, ICLR 2017).
+
+    ``exp(-5 (1 - min(t, R) / R)^2)``: e^-5 at the start, 1 from epoch R on, and 1 throughout if
+    R is 0.
+    """
+    if ramp_epochs <= 0:
+        return 1.0
+    return math.exp(-5.0 * (1.0 - min(epoch, ramp_epochs) / ramp_epochs) ** 2)
+
+
+def log_inclusion(popularity: Tensor, n_draws: int, n_uniform: int, n_items: int) -> Tensor:
+    """Log-probability that an item is among a batch's candidates.
+
+    A candidate is the target of one of ``n_draws`` positions, drawn by popularity, or one of
+    ``n_uniform`` items drawn uniformly with replacement from ``n_items``:
+    ``1 - (1 - p)^n_draws (1 - 1 / n_items)^n_uniform``.
+
+    Parameters
+    ----------
+    popularity : Tensor
+        Each candidate's share p of the training targets, ``[n_candidates]``.
+    n_draws, n_uniform, n_items : int
+        Targets in the batch, uniform negatives, items of the catalogue.
+
+    Returns
+    -------
+    Tensor
+        ``[n_candidates]``, float32.
+    """
+    p = popularity.double().clamp(1e-12, 1 - 1e-12)
+    missed = n_draws * torch.log1p(-p) + n_uniform * math.log1p(-1 / max(n_items, 2))
+    return torch.log(-torch.expm1(missed)).float()
+
+
+def parse_pairs(
+    pairs: Sequence[Sequence[str]], branches: Sequence[str]
+) -> tuple[tuple[int | None, int], ...]:
+    """Turn the names of ``kd_pairs`` into branch numbers; pairs of absent branches are left out.
+
+    Parameters
+    ----------
+    pairs : sequence of (teacher, student)
+        Names of branches; the teacher may be ``mean``.
+    branches : sequence of str
+        The model's branches.
+
+    Returns
+    -------
+    tuple of (int or None, int)
+        As :attr:`Distillation.pairs`.
+    """
+    known: dict[str, int | None] = {name: number for number, name in enumerate(branches)}
+    known[MEAN] = None
+    numbered = []
+    for teacher, student in pairs:
+        if teacher in known and student in branches and teacher != student:
+            numbered.append((known[teacher], branches.index(student)))
+    return tuple(numbered)

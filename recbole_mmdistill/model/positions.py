@@ -1,0 +1,92 @@
+"""Where in a batch of histories a next item is predicted, with no padding computed in vain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_WORTH_SPLITTING = 0.1  # share of padding below which one encoder call is cheaper than several
+_N_GROUPS = 4
+
+
+class Group(NamedTuple):
+    """Histories of like length, which the sequence encoders read in one call.
+
+    Attributes
+    ----------
+    row : Tensor
+        The histories' rows in the batch, ``[n_histories]``.
+    seq_len : int
+        How many of their positions are read.
+    at_row, at_position : Tensor
+        Where a next item is predicted, ``[n_targets]`` each; ``at_row`` counts in ``row``.
+    """
+
+    row: Tensor
+    seq_len: int
+    at_row: Tensor
+    at_position: Tensor
+
+
+@dataclass(frozen=True)
+class Positions:
+    """All predictions of a batch.
+
+    Attributes
+    ----------
+    groups : list of Group
+        The batch's histories, group by group.
+    target : Tensor
+        True next items in the groups' order, ``[n_targets]``.
+    row : Tensor
+        Each target's row in the batch, ``[n_targets]``.
+    """
+
+    groups: list[Group]
+    target: Tensor
+    row: Tensor
+
+
+def find_positions(target_seq: Tensor) -> Positions:
+    """Find the positions that have a target, and the calls that reach them.
+
+    Positions after a history's last target are never read: the encoders are causal.
+
+    Parameters
+    ----------
+    target_seq : Tensor
+        Next item at every position, ``[batch_size, seq_len]``; 0 where there is none.
+
+    Returns
+    -------
+    Positions
+    """
+    seq_len = target_seq.size(1)
+    counted = torch.arange(1, seq_len + 1, device=target_seq.device)
+    length = ((target_seq > 0) * counted).amax(1).cpu()
+    groups, targets, rows = [], [], []
+    for row in _split_by_length(length):
+        longest = int(length[row].max())
+        row = row.to(target_seq.device)
+        part = target_seq[row, :longest]
+        at_row, at_position = part.nonzero(as_tuple=True)
+        groups.append(Group(row, longest, at_row, at_position))
+        targets.append(part[at_row, at_position])
+        rows.append(row[at_row])
+    return Positions(groups, torch.cat(targets), torch.cat(rows))
+
+
+def _split_by_length(length: Tensor) -> list[Tensor]:
+    """Rows of the batch in groups of like length, histories without any target left out."""
+    longest = int(length.max())
+    if longest == 0:
+        raise ValueError("The batch has no target at all.")
+    used = (length > 0).nonzero().flatten()
+    padding = 1 - length.sum().item() / (len(used) * longest)
+    if padding < _WORTH_SPLITTING:
+        return [used]
+    group = (length[used] * _N_GROUPS - 1) // longest
+    return [used[group == number] for number in group.unique().tolist()]

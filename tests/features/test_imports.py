@@ -1,0 +1,23 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import recbole_mmdistill.features
+
+FOLDER = Path(recbole_mmdistill.features.__file__).parent
+
+
+def test_importing_features_does_not_import_the_encoders_libraries():
+    code = (
+        "import sys, recbole_mmdistill.features; print({'timm', 'transformers'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_no_file_of_features_knows_recbole():
+    imports = re.compile(r"^\s*(import|from)\s+recbole\b", re.MULTILINE)
+    files = list(FOLDER.glob("*.py"))
+    assert files
+    assert [file.name for file in files if imports.search(file.read_text())] == []

@@ -1,0 +1,324 @@
+import copy
+import io
+import itertools
+
+import pytest
+import torch
+
+from recbole_mmdistill.errors import UserError
+from recbole_mmdistill.model.item_encoder import ITEM_ENCODERS
+from recbole_mmdistill.model.losses import ramp
+from recbole_mmdistill.model.sequence_encoder import SEQUENCE_ENCODERS
+from tests.model.builders import N_ITEMS, dataset, features, model, prefixes, windows
+
+HISTORIES = [[1, 2, 3, 4, 5], [6, 7, 8], [2, 4], [8, 1, 3, 5]]
+
+
+def total(recommender, batch):
+    return sum(recommender.calculate_loss(batch))
+
+
+@pytest.mark.parametrize("backbone", sorted(SEQUENCE_ENCODERS))
+@pytest.mark.parametrize("candidates", ["full", "in_batch"])
+def test_loss_on_windows_equals_loss_on_prefixes(backbone, candidates):
+    recommender = model(sequence_encoder=backbone, train_candidates=candidates)
+    if candidates == "in_batch":
+        # A history's own items are no negatives: a window knows all of them, a prefix only those
+        # before it. So compare where nothing is repeated or left over.
+        histories = [[1, 2], [3, 4], [5, 6]]
+    else:
+        histories = HISTORIES
+    torch.testing.assert_close(
+        total(recommender, windows(*histories)), total(recommender, prefixes(*histories))
+    )
+
+
+@torch.no_grad()
+def test_the_order_of_the_batch_does_not_matter():
+    recommender = model()
+    torch.testing.assert_close(
+        total(recommender, windows(*HISTORIES)), total(recommender, windows(*HISTORIES[::-1]))
+    )
+
+
+@torch.no_grad()
+def test_padding_does_not_matter():
+    recommender = model()
+    batch = windows(*HISTORIES)
+    padded = copy.deepcopy(batch)
+    for field in ("item_id_list", "target_item_id_list"):
+        padded[field] = torch.nn.functional.pad(batch[field], (0, 2))
+    torch.testing.assert_close(total(recommender, batch), total(recommender, padded))
+    short, long = prefixes([1, 2, 3]), prefixes([1, 2, 3], [4, 5, 6, 7, 8])
+    torch.testing.assert_close(
+        recommender.full_sort_predict(short), recommender.full_sort_predict(long)[:2]
+    )
+
+
+@torch.no_grad()
+def test_text_and_image_scores_do_not_move_when_every_id_changes():
+    recommender = model()
+    batch = prefixes(*HISTORIES)
+    with recommender.scoring_with(["text", "image"]):
+        before = recommender.full_sort_predict(batch)
+        recommender.id_embedding.weight.normal_()
+        assert torch.equal(before, recommender.full_sort_predict(batch))
+    with recommender.scoring_with(["id"]):
+        ids = recommender.full_sort_predict(batch)
+        recommender.id_embedding.weight.normal_()
+        assert not torch.allclose(ids, recommender.full_sort_predict(batch))
+
+
+@torch.no_grad()
+def test_the_mean_of_branch_scores_is_one_dot_product_of_the_joined_tables():
+    complete = {"text": features(1), "image": features(2)}
+    complete["text"].present[0] = complete["image"].present[0] = True
+    recommender = model(complete)
+    batch = prefixes(*HISTORIES)
+    single = []
+    for branch in recommender.branches:
+        with recommender.scoring_with([branch]):
+            single.append(recommender.full_sort_predict(batch))
+    user = recommender(batch["item_id_list"], batch["item_length"])
+    assert user.shape == (len(batch), 3 * 8)
+    torch.testing.assert_close(torch.stack(single).mean(0), user @ recommender.score_table().T)
+    torch.testing.assert_close(torch.stack(single).mean(0), recommender.full_sort_predict(batch))
+
+
+@torch.no_grad()
+def test_the_weight_of_a_missing_source_goes_to_those_present():
+    recommender = model(branch_weights={"id": 1, "text": 3, "image": 4})
+    complete, without_image = recommender._weight[:, 1], recommender._weight[:, 3]
+    torch.testing.assert_close(complete, torch.tensor([1 / 8, 3 / 8, 4 / 8]))
+    torch.testing.assert_close(without_image, torch.tensor([1 / 4, 3 / 4, 0]))
+
+
+@torch.no_grad()
+def test_an_item_that_lacks_its_only_weighted_source_still_has_a_score():
+    recommender = model(branch_weights={"id": 0, "text": 0, "image": 1})
+    scores = recommender.full_sort_predict(prefixes(*HISTORIES))
+    assert torch.isfinite(scores).all()
+    assert scores[:, 3].abs().min() > 0
+
+
+@torch.no_grad()
+def test_predict_gives_the_full_sort_s_score_of_the_item():
+    recommender = model()
+    batch = prefixes(*HISTORIES)
+    scores = recommender.full_sort_predict(batch)
+    row = torch.arange(len(batch))
+    torch.testing.assert_close(recommender.predict(batch), scores[row, batch["item_id"]])
+
+
+@torch.no_grad()
+def test_the_item_table_is_computed_once_for_an_evaluation(monkeypatch):
+    recommender = model()
+    encoded = []
+    encode = recommender.encode_items
+    monkeypatch.setattr(recommender, "encode_items", lambda i: (encoded.append(i), encode(i))[1])
+    for _ in range(3):
+        recommender.full_sort_predict(prefixes(*HISTORIES))
+    assert len(encoded) == 1
+    recommender.train()
+    recommender.eval()
+    recommender.full_sort_predict(prefixes(*HISTORIES))
+    assert len(encoded) == 2
+
+
+def test_items_are_encoded_once_per_distinct_item_of_a_batch(monkeypatch):
+    recommender = model(train_candidates="in_batch")
+    encoded = []
+    encode = recommender.encode_items
+    monkeypatch.setattr(recommender, "encode_items", lambda i: (encoded.append(i), encode(i))[1])
+    recommender.calculate_loss(windows([1, 2, 3], [1, 2, 3], [3, 1]))
+    assert [sorted(items.tolist()) for items in encoded] == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize("n_tokens", [1, 3])
+@pytest.mark.parametrize(
+    ("item", "sequence"), list(itertools.product(sorted(ITEM_ENCODERS), sorted(SEQUENCE_ENCODERS)))
+)
+def test_every_pair_of_encoders_learns_a_tiny_set_by_heart(item, sequence, n_tokens):
+    text, image = features(1, n_tokens=n_tokens), features(2, missing=[3], n_tokens=n_tokens)
+    recommender = model(
+        {"text": text, "image": image},
+        item_encoder=item,
+        sequence_encoder=sequence,
+        kd_weight=0.0,
+        hidden_size=16,
+    ).train()
+    # In the image branch the target 3, which has no image, does not count; all others do.
+    batch = windows([1, 2, 4, 5, 3], [6, 7, 8, 1], [3, 6, 5])
+    optimizer = torch.optim.AdamW(recommender.parameters(), lr=0.02, weight_decay=0.0)
+    first = total(recommender, batch).item()
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = total(recommender, batch)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.01 * first
+
+
+@pytest.mark.parametrize("candidates", ["full", "in_batch", "sampled"])
+def test_ce_and_kd_add_up_to_what_is_differentiated(candidates):
+    torch.manual_seed(1)
+    recommender = model(train_candidates=candidates, n_negatives=4, kd_ramp_epochs=0).train()
+    torch.manual_seed(1)
+    ce, kd = recommender.calculate_loss(windows(*HISTORIES))
+    assert ce.item() > 0
+    assert kd.item() > 0
+    (ce + kd).backward()
+    assert all(p.grad is not None for p in recommender.parameters())
+
+
+def test_distillation_reaches_only_the_student_when_the_teacher_is_detached():
+    def gradients(**options):
+        recommender = model(item_encoder="late", kd_ramp_epochs=0, **options).train()
+        total(recommender, windows(*HISTORIES)).backward()
+        return [
+            torch.cat([p.grad.flatten() for p in encoder.parameters()])
+            for encoder in recommender.sequence_encoders
+        ]
+
+    untaught = gradients(kd_weight=0.0)
+    taught = gradients(kd_weight=5.0, kd_pairs=[["id", "text"]], kd_detach_teacher=True)
+    both = gradients(kd_weight=5.0, kd_pairs=[["id", "text"]], kd_detach_teacher=False)
+    torch.testing.assert_close(taught[0], untaught[0])
+    torch.testing.assert_close(taught[2], untaught[2])
+    assert not torch.allclose(taught[1], untaught[1])
+    assert not torch.allclose(both[0], untaught[0])
+
+
+def test_the_ramp_counts_the_model_s_own_steps_and_goes_on_after_a_resume():
+    recommender = model(kd_ramp_epochs=4).train()  # two steps an epoch
+    batch = windows(*HISTORIES)
+    weights = []
+    for _ in range(3):
+        weights.append(recommender._distillation().weight)
+        recommender.calculate_loss(batch)
+    assert weights == pytest.approx([0.3 * ramp(epoch, 4) for epoch in (0.0, 0.5, 1.0)])
+
+    file = io.BytesIO()
+    torch.save(recommender.state_dict(), file)
+    file.seek(0)
+    resumed = model(seed=9, kd_ramp_epochs=4).train()
+    resumed.load_state_dict(torch.load(file))
+    assert resumed._distillation().weight == pytest.approx(0.3 * ramp(1.5, 4))
+
+
+def test_evaluating_a_loss_is_no_step():
+    recommender = model()
+    recommender.calculate_loss(windows(*HISTORIES))
+    assert recommender.train_steps == 0
+
+
+@torch.no_grad()
+def test_a_checkpoint_restores_every_score_and_holds_no_features():
+    recommender = model(seed=1)
+    other = model(seed=2)
+    batch = prefixes(*HISTORIES)
+    assert not torch.allclose(recommender.full_sort_predict(batch), other.full_sort_predict(batch))
+    other.load_state_dict(recommender.state_dict())
+    assert torch.equal(recommender.full_sort_predict(batch), other.full_sort_predict(batch))
+    shapes = [tuple(t.shape) for t in recommender.state_dict().values()]
+    assert (N_ITEMS, 1, 5) not in shapes and (N_ITEMS, 5) not in shapes
+
+
+@pytest.mark.parametrize("candidates", ["full", "sampled"])
+def test_the_same_seed_gives_the_same_training(candidates):
+    def train():
+        recommender = model(
+            seed=3, train_candidates=candidates, hidden_dropout_prob=0.2, n_negatives=4
+        ).train()
+        optimizer = torch.optim.AdamW(recommender.parameters(), lr=0.01)
+        for _ in range(3):
+            optimizer.zero_grad()
+            total(recommender, windows(*HISTORIES)).backward()
+            optimizer.step()
+        return recommender.state_dict()
+
+    first, second = train(), train()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("item", sorted(ITEM_ENCODERS))
+def test_mixed_precision_gives_nearly_the_same_loss(item):
+    recommender = model(item_encoder=item)
+    exact = total(recommender, windows(*HISTORIES))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = total(recommender, windows(*HISTORIES))
+    assert mixed.item() == pytest.approx(exact.item(), rel=0.02)
+    mixed.backward()
+    assert all(torch.isfinite(p.grad).all() for p in recommender.parameters())
+
+
+@pytest.mark.parametrize(
+    ("modalities", "branches"),
+    [
+        ({}, ["id"]),
+        ({"text": features(1)}, ["id", "text"]),
+        ({"text": features(1), "image": features(2)}, ["id", "text", "image"]),
+    ],
+)
+def test_sources_are_switched_on_step_by_step(modalities, branches):
+    recommender = model(modalities).train()
+    assert recommender.branches == branches
+    total(recommender, windows(*HISTORIES)).backward()
+    assert all(p.grad is not None for p in recommender.parameters())
+
+
+def test_the_id_can_be_left_out():
+    recommender = model(use_id=False).train()
+    assert recommender.branches == ["text", "image"]
+    total(recommender, windows(*HISTORIES)).backward()
+    assert torch.isfinite(recommender.full_sort_predict(prefixes(*HISTORIES))).all()
+
+
+@pytest.mark.parametrize("how", ["text", "mean"])
+@pytest.mark.parametrize("hidden_size", [4, 16])
+def test_the_id_embedding_can_start_from_features(how, hidden_size):
+    weight = model(id_init=how, hidden_size=hidden_size).id_embedding.weight
+    assert weight.shape == (N_ITEMS, hidden_size)
+    assert weight[0].abs().sum() == 0
+    assert torch.equal(
+        weight, model(id_init=how, hidden_size=hidden_size, seed=5).id_embedding.weight
+    )
+    assert weight[1:].std().item() == pytest.approx(0.02, rel=0.5)
+
+
+def test_a_deep_copy_shares_the_features_and_computes_its_own_table():
+    recommender = model()
+    copied = copy.deepcopy(recommender)
+    assert copied.source_embedding["text"].table is recommender.source_embedding["text"].table
+    with torch.no_grad():
+        copied.id_embedding.weight.add_(1)
+        batch = prefixes(*HISTORIES)
+        assert not torch.equal(
+            copied.full_sort_predict(batch), recommender.full_sort_predict(batch)
+        )
+
+
+def test_all_that_is_wrong_with_the_options_is_said_at_once():
+    with pytest.raises(UserError) as error:
+        model(item_encoder="imtt", n_heads=3, kd_pairs=[["id", "txt"]], hidden_dropout_prob=1.5)
+    message = str(error.value)
+    assert "item_encoder is 'imtt'" in message and "did you mean imt?" in message
+    assert "hidden_size 8 is not a multiple of n_heads 3" in message
+    assert "['id', 'txt']" in message
+    assert "hidden_dropout_prob is 1.5" in message
+
+
+def test_an_unknown_branch_is_refused():
+    with pytest.raises(UserError, match="Choose from id, text, image"):
+        with model().scoring_with(["audio"]):
+            pass
+
+
+def test_a_dataset_without_features_is_refused():
+    from recbole_mmdistill.model.idmmdistill import IDMMDistill
+    from tests.model.builders import config
+
+    plain = dataset()
+    del plain.item_features
+    with pytest.raises(UserError, match="carries no features"):
+        IDMMDistill(config(), plain)
