@@ -43,6 +43,8 @@ class MultiModalSequentialDataset(SequentialDataset):
         See :func:`recbole_mmdistill.data.features.load_features`.
     """
 
+    inter_feat: Any  # a DataFrame until _change_feat_format, an Interaction from then on
+
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._windows: Windows | None = None

@@ -114,7 +114,7 @@ def _preloaded(dataset: Any, modality: str, field: str) -> FeatureSource:
 def _log_coverage(dataset: Any, modality: str, aligned: AlignedFeatures) -> None:
     present = aligned.present
     items = present[1:].float().mean().item()
-    seen = torch.as_tensor(dataset.inter_feat[dataset.iid_field].to_numpy())
+    seen = torch.tensor(dataset.inter_feat[dataset.iid_field].to_numpy(dtype="int64"))
     interactions = present[seen].float().mean().item() if len(seen) else 0.0
     line = (
         f"{modality}: {items:.1%} of the items and {interactions:.1%} of the interactions have "

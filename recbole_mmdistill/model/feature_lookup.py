@@ -108,6 +108,9 @@ class Whitening(nn.Module):
         dimension and scale it to unit variance, and keep them all.
     """
 
+    mean: Tensor
+    components: Tensor
+
     def __init__(self, vectors: Tensor, n_components: int) -> None:
         super().__init__()
         vectors = vectors.double()

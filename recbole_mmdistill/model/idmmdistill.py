@@ -125,11 +125,13 @@ class IDMMDistill(SequentialRecommender):
         weight = self.id_embedding.weight
         weight.normal_(std=std)
         if how != "random":
-            names = list(self.source_embedding) if how == MEAN else [how]
+            chosen = [
+                embed
+                for name, embed in self.source_embedding.items()
+                if how in (MEAN, name) and isinstance(embed, SourceEmbedding)
+            ]
             item = torch.arange(self.n_items)
-            parts = torch.stack(
-                [self.source_embedding[name].reduced(item, self.hidden_size) for name in names]
-            )
+            parts = torch.stack([embed.reduced(item, self.hidden_size) for embed in chosen])
             known = parts.abs().sum(-1) > 0
             mean = parts.sum(0) / known.sum(0).clamp(min=1)[:, None]
             mean *= std / mean[known.any(0)].std().clamp(min=1e-12)

@@ -184,7 +184,7 @@ class _Sums:
 
     def __post_init__(self) -> None:
         n_branches, n_rows, _ = self.user.shape
-        options = {"dtype": torch.float32, "device": self.user.device}
+        options: dict[str, Any] = {"dtype": torch.float32, "device": self.user.device}
         self.ce = torch.zeros((), **options)
         self.kd = torch.zeros((), **options)
         self.grad_user = torch.empty(self.user.shape, **options)

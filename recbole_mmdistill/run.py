@@ -1,0 +1,306 @@
+"""One run of a model on a dataset: the request is checked, RecBole runs it, a table ends it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import pkgutil
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from .errors import UserError
+from .integration.registration import MODELS
+
+# Options that RecBole reads and that stand in none of its property files.
+_UNLISTED = {
+    *("model", "dataset", "config_files", "nproc", "world_size", "ip", "port", "metrics_file"),
+    *("encoding", "single_spec", "local_rank", "data_path", "loss_type", "train_stage"),
+    *("pretrain_epochs", "save_step", "pre_model_path", "wandb_project", "selected_features"),
+    *("eval_type", "neg_sampling", "training_neg_sample_num"),
+}
+
+
+class Request(NamedTuple):
+    """What a command line asks for.
+
+    Attributes
+    ----------
+    model, dataset : str
+        Their names.
+    config_files : list of str
+        YAML files, the last has the last word.
+    settings : dict
+        Single options, over those of the files.
+    nproc : int
+        Processes.
+    metrics_file : str or None
+        Where the table is written as JSON.
+    """
+
+    model: str
+    dataset: str
+    config_files: list[str]
+    settings: dict[str, Any]
+    nproc: int
+    metrics_file: str | None
+
+
+def read_request(given: Mapping[str, Any]) -> Request:
+    """Check settings before anything is loaded or written.
+
+    Parameters
+    ----------
+    given : Mapping of str to object
+        As :func:`recbole_mmdistill.integration.config.parse_command_line` reads them.
+
+    Returns
+    -------
+    Request
+
+    Raises
+    ------
+    UserError
+        Something asked for does not exist; the message has the names nearest to it.
+    """
+    settings = dict(given)
+    config_files = str(settings.pop("config_files", "")).split()
+    from_files: dict[str, Any] = {}
+    for file in config_files:
+        from_files.update(_read_yaml(file))
+    model = settings.pop("model", None) or from_files.get("model") or "IDMMDistill"
+    dataset = settings.pop("dataset", None) or from_files.get("dataset")
+    nproc = settings.pop("nproc", 1)
+    metrics_file = settings.pop("metrics_file", None)
+    if dataset is None:
+        raise UserError("No dataset is given.", "Say --dataset=ml-100k, or that of your own.")
+    if not isinstance(nproc, int) or nproc < 1:
+        raise UserError(f"--nproc is {nproc!r}.", "Give a number of processes, 1 or more.")
+    _check_model(str(model))
+    _check_options(settings, str(model), str(dataset), from_files)
+    _check_dataset(str(dataset), {**from_files, **settings}.get("data_path", "dataset/"))
+    return Request(str(model), str(dataset), config_files, settings, nproc, metrics_file)
+
+
+def _read_yaml(file: str) -> dict[str, Any]:
+    path = Path(file)
+    if not path.is_file():
+        folder = path.parent if path.parent.is_dir() else Path()
+        near = _near(path.name, (entry.name for entry in folder.iterdir()))
+        raise UserError(f"There is no config file {file}.", f"Give a YAML file{near}.")
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file} is no YAML: {reason}.", "Mend it there.") from None
+    if not isinstance(read, dict):
+        raise UserError(
+            f"{file} holds {type(read).__name__}, no options.", "Write one `key: value` a line."
+        )
+    return read
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    """Give a clause that names what is spelt nearly so, or nothing."""
+    by_lower = {other.lower(): other for other in names}
+    close = difflib.get_close_matches(name.lower(), by_lower, 3, 0.6)
+    return f"; near it: {', '.join(by_lower[c] for c in close)}" if close else ""
+
+
+def model_names() -> dict[str, str]:
+    """Every model that RecBole finds by name, with the name of its property file's folder."""
+    import recbole.model
+
+    # RecBole looks a model up in the module of its name in lower case; the name itself, with its
+    # capitals, stands in the property files.
+    modules = {
+        info.name.rpartition(".")[2]
+        for info in pkgutil.walk_packages(recbole.model.__path__, "recbole.model.")
+    }
+    folder = resources.files("recbole") / "properties" / "model"
+    listed = (Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    names = {name: "recbole" for name in listed if name.lower() in modules}
+    return {**names, **dict.fromkeys(MODELS, "recbole_mmdistill")}
+
+
+def _check_model(model: str) -> None:
+    names = model_names()
+    if model not in names:
+        raise UserError(
+            f"There is no model {model!r}.",
+            f"Give one of RecBole's models or {', '.join(MODELS)}{_near(model, names)}.",
+        )
+
+
+def _check_dataset(dataset: str, data_path: str) -> None:
+    if dataset == "ml-100k":  # RecBole ships it
+        return
+    folder = Path(data_path) / dataset
+    if (folder / f"{dataset}.inter").is_file() or list(folder.glob(f"{dataset}.*.inter")):
+        return
+    there = [entry.name for entry in Path(data_path).glob("*/")] if Path(data_path).is_dir() else []
+    near = _near(dataset, [*there, "ml-100k"])
+    if folder.is_dir():
+        raise UserError(
+            f"The folder {folder} has no {dataset}.inter.",
+            "Name the atomic files as the dataset, or give another --dataset.",
+        )
+    raise UserError(
+        f"There is no dataset {dataset!r} in {data_path}.",
+        f"Put its atomic files into {folder}, or say with --data_path where they lie{near}.",
+    )
+
+
+def _check_options(
+    settings: Mapping[str, Any], model: str, dataset: str, from_files: Mapping[str, Any]
+) -> None:
+    """Refuse an option that nobody reads: RecBole would drop a slip of the pen silently."""
+    known = {*_UNLISTED, *from_files, *_listed_options(model, dataset)}
+    for key in settings:
+        if key not in known:
+            raise UserError(
+                f"There is no option --{key} for {model}.",
+                f"Leave it out, or put it into a YAML file{_near(key, known)}.",
+            )
+
+
+def _listed_options(model: str, dataset: str) -> set[str]:
+    from recbole.utils import argument_list
+
+    keys: set[str] = set()
+    for name in ("general", "training", "evaluation", "dataset"):
+        keys.update(getattr(argument_list, f"{name}_arguments"))
+    theirs = resources.files("recbole") / "properties"
+    ours = resources.files("recbole_mmdistill.properties")
+    files = [
+        theirs / "overall.yaml",
+        theirs / "dataset" / "sample.yaml",
+        *(
+            root / kind / f"{name}.yaml"
+            for root in (theirs, ours)
+            for kind, name in (("model", model), ("dataset", dataset))
+        ),
+    ]
+    for file in files:
+        if file.is_file():
+            keys.update(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+    return keys
+
+
+def run(request: Request) -> dict[str, Any]:
+    """Train, evaluate, and print the table of test metrics.
+
+    Parameters
+    ----------
+    request : Request
+        What to run.
+
+    Returns
+    -------
+    dict
+        ``model``, ``dataset``, ``best_valid``, ``test`` (metrics of the whole model),
+        ``branches`` (test metrics of each branch alone), ``epochs`` and ``seconds``.
+    """
+    from recbole.quick_start import run as recbole_run
+
+    from .integration.outcome import keep_outcome
+
+    started = time.time()
+    with _nothing_left_to_parse(), keep_outcome() as outcome:
+        result = recbole_run(
+            request.model,
+            request.dataset,
+            config_file_list=request.config_files,
+            config_dict=dict(request.settings),
+            nproc=request.nproc,
+        )
+        branches = _branch_metrics(outcome.trainer, outcome.test_data)
+    if result is None:
+        raise UserError("The processes ended without a result.", "See their output above.")
+    summary = {
+        "model": request.model,
+        "dataset": request.dataset,
+        "epochs": len(outcome.trainer.train_loss_dict) if outcome.trainer else None,
+        "seconds": round(time.time() - started, 1),
+        "best_valid": _plain(result["best_valid_result"]),
+        "test": _plain(result["test_result"]),
+        "branches": branches,
+    }
+    print(format_table(summary))
+    if request.metrics_file:
+        _write_json(Path(request.metrics_file), summary)
+    return summary
+
+
+@contextmanager
+def _nothing_left_to_parse() -> Any:
+    """Hide the command line from RecBole's Config, which would read it once more."""
+    argv, sys.argv = sys.argv, sys.argv[:1] or ["recbole-mm"]
+    try:
+        yield
+    finally:
+        sys.argv = argv
+
+
+def _branch_metrics(trainer: Any, test_data: Any) -> dict[str, dict[str, float]]:
+    """Test metrics of each branch alone, for a model that has several."""
+    names = getattr(trainer.model, "branches", []) if trainer is not None else []
+    if len(names) < 2:
+        return {}
+    metrics = {}
+    for name in names:
+        with trainer.model.scoring_with([name]):
+            result = trainer.evaluate(test_data, load_best_model=False, show_progress=False)
+        metrics[name] = _plain(result)
+    return metrics
+
+
+def _plain(result: Mapping[str, Any] | None) -> dict[str, float]:
+    return {name: float(value) for name, value in (result or {}).items()}
+
+
+def format_table(summary: Mapping[str, Any]) -> str:
+    """Give the closing table as text: a row for the whole model and one for each branch.
+
+    Parameters
+    ----------
+    summary : Mapping
+        As :func:`run` returns it.
+
+    Returns
+    -------
+    str
+        Aligned columns.
+    """
+    rows = {"all" if summary["branches"] else summary["model"]: summary["test"]}
+    rows |= {f"{name} alone": metrics for name, metrics in summary["branches"].items()}
+    metrics = list(summary["test"])
+    width = max(len(name) for name in rows)
+    epochs = f", {summary['epochs']} epochs" if summary["epochs"] else ""
+    lines = [
+        f"Test of {summary['model']} on {summary['dataset']}{epochs}, {summary['seconds']:.0f} s",
+        "  ".join([" " * width, *(f"{metric:>12}" for metric in metrics)]),
+    ]
+    for name, values in rows.items():
+        numbers = (f"{values[metric]:>12.4f}" for metric in metrics)
+        lines.append("  ".join([f"{name:<{width}}", *numbers]))
+    return "\n".join(lines)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error}).", "Give another path.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
