@@ -1,1 +1,1 @@
-"""Benchmarks that anyone can run."""
+"""Speed and memory, side by side with RecBole's own: ``python -m recbole_mmdistill.bench``."""

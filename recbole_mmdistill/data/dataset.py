@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from pandas.api.types import union_categoricals
 from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
@@ -17,6 +18,7 @@ from .interaction import Histories, HistoryInteraction
 from .sequences import Windows, flat_order, make_rows, make_windows
 
 WINDOWS = "windows"
+_CHUNK_ROWS = 100_000  # read at once; a string object for each cell lives no longer than that
 
 
 class MultiModalSequentialDataset(SequentialDataset):
@@ -83,25 +85,59 @@ class MultiModalSequentialDataset(SequentialDataset):
             self.field2seqlen[field] = 1
             if ftype == FeatureType.FLOAT:
                 self.field2bucketnum[field] = 2
-        is_float = {field: ftype == FeatureType.FLOAT for field, ftype in kept.items()}
-        frame = pd.read_csv(
+        chunks = pd.read_csv(
             filepath,
             sep=self.config["field_separator"],
             usecols=[f"{field}:{types[field]}" for field in kept],
             dtype={
-                f"{field}:{types[field]}": np.float64 if is_float[field] else "category"
-                for field in kept
+                f"{field}:{types[field]}": np.float64 if ftype == FeatureType.FLOAT else object
+                for field, ftype in kept.items()
             },
             encoding=self.config["encoding"],
             engine="c",
+            chunksize=_CHUNK_ROWS,
         )
-        frame.columns = list(kept)
-        for field in kept:
-            if not is_float[field]:
-                # Categories are of pandas' string type; what follows wants plain objects.
-                categories = frame[field].cat.categories.astype(object)
-                frame[field] = frame[field].cat.rename_categories(categories)
-        return frame
+        parts: dict[str, list[np.ndarray]] = {field: [] for field in kept}
+        numbers: dict[str, dict[str, int]] = {field: {} for field in kept}
+        for chunk in chunks:
+            for field, part in zip(kept, chunk):
+                is_token = kept[field] == FeatureType.TOKEN
+                values = chunk[part].to_numpy()
+                parts[field].append(_number(values, numbers[field]) if is_token else values)
+        whole = {field: np.concatenate(parts.pop(field)) for field in kept}
+        return pd.DataFrame(
+            {
+                field: pd.Categorical.from_codes(values, pd.Index([*numbers[field]], dtype=object))
+                if kept[field] == FeatureType.TOKEN
+                else values
+                for field, values in whole.items()
+            }
+        )
+
+    def _filter_by_inter_num(self) -> None:
+        """Filter by numbers of interactions, which are counted only if some would not do."""
+        options = ("user_inter_num_interval", "item_inter_num_interval")
+        wanted = [self._parse_intervals_str(self.config[option]) for option in options]
+        if any(interval not in (None, [("[", 0, np.inf, ")")]) for interval in wanted):
+            super()._filter_by_inter_num()
+
+    def _remap(self, remap_list: list[tuple[pd.DataFrame, str, FeatureType]]) -> None:
+        """Number tokens by their first appearance, as RecBole does, each distinct one once."""
+        dtypes = [feat[field].dtype for feat, field, _ in remap_list]
+        only_tokens = all(ftype == FeatureType.TOKEN for *_, ftype in remap_list)
+        if not only_tokens or "category" not in dtypes:
+            return super()._remap(remap_list)
+        columns = [_as_categories(feat[field]) for feat, field, _ in remap_list]
+        number, distinct = pd.factorize(union_categoricals(columns))
+        number += 1
+        tokens = np.array(["[PAD]", *distinct])
+        token_id = {token: i for i, token in enumerate(tokens)}
+        ends = np.cumsum([len(column) for column in columns])[:-1]
+        for (feat, field, _), ids in zip(remap_list, np.split(number, ends)):
+            self.field2id_token.setdefault(field, tokens)
+            self.field2token_id.setdefault(field, token_id)
+            feat[field] = ids
+        return None
 
     # Histories
 
@@ -114,26 +150,29 @@ class MultiModalSequentialDataset(SequentialDataset):
         self._check_field("uid_field", "time_field")
         if self.time_field not in self.inter_feat:
             raise ValueError(f"[{self.time_field}] is not exist in interaction [{self}].")
-        flat = {field: self.inter_feat[field] for field in self.inter_feat}
-        time = flat[self.time_field]
-        user = flat[self.uid_field].numpy()
+        flat = self.inter_feat.interaction
+        index, (target, start, length) = self._order(flat)
+        columns, listed = {}, {}
+        for field in list(flat):
+            values = flat.pop(field)  # so that no more than one column exists twice
+            columns[field] = values[target]
+            if field != self.uid_field and (field == self.iid_field or not self._only_items):
+                name = getattr(self, f"{field}_list_field")
+                listed[name] = self._as_read_by_models(values)[index]
+        columns[self.item_list_length_field] = length
+        histories = Histories(listed, self.max_item_list_len)
+        self.inter_feat = HistoryInteraction(columns, start, self.item_list_length_field, histories)
+
+    def _order(self, flat: dict[str, torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Positions in the flat order of all interactions, and of the rows' targets.
+
+        The latter with where, in the flat order, their histories start, and the lengths of these.
+        """
+        user, time = flat[self.uid_field].numpy(), flat[self.time_field]
         order = flat_order(user, (time if time.dim() == 1 else time[..., 0]).numpy())
-        rows = make_rows(user[order], self.max_item_list_len)
-        index = torch.from_numpy(order)
-        target = index[torch.from_numpy(rows.target)]
-        columns = {field: values[target] for field, values in flat.items()}
-        columns[self.item_list_length_field] = torch.from_numpy(rows.length)
-        listed = {
-            getattr(self, f"{field}_list_field"): self._as_read_by_models(values)[index]
-            for field, values in flat.items()
-            if field != self.uid_field and (field == self.iid_field or not self._only_items)
-        }
-        self.inter_feat = HistoryInteraction(
-            columns,
-            torch.from_numpy(rows.start),
-            self.item_list_length_field,
-            Histories(listed, self.max_item_list_len),
-        )
+        target, start, length = make_rows(user[order], self.max_item_list_len)
+        rows = order[target], start.astype(np.int32), length
+        return torch.from_numpy(order), [torch.from_numpy(row) for row in rows]
 
     @staticmethod
     def _as_read_by_models(values: torch.Tensor) -> torch.Tensor:
@@ -149,29 +188,30 @@ class MultiModalSequentialDataset(SequentialDataset):
             datasets[0]._cut_into_windows()
         return datasets
 
-    def _parts(self, indices: list[np.ndarray]) -> list[MultiModalSequentialDataset]:
+    def _copies(self, parts: splitting.Parts) -> list[MultiModalSequentialDataset]:
+        """Copies of this dataset with a part of the rows each; their columns are views."""
         self._drop_unused_col()
-        return [self.copy(self.inter_feat[index]) for index in indices]
+        self.inter_feat._reindex(torch.from_numpy(parts.rows))
+        ends = np.cumsum(parts.size)
+        return [self.copy(self.inter_feat[end - size : end]) for size, end in zip(parts.size, ends)]
 
     def leave_one_out(self, group_by: str, leave_one_mode: str) -> list[Any]:
         """Split by leaving one out, see RecBole's ``Dataset``."""
         if group_by is None:
             raise ValueError("leave one out strategy require a group field")
         user = self.inter_feat[group_by].numpy()
-        return self._parts(splitting.leave_one_out(user, leave_one_mode))
+        return self._copies(splitting.leave_one_out(user, leave_one_mode))
 
     def split_by_ratio(self, ratios: list[float], group_by: str | None = None) -> list[Any]:
         """Split by ratios, see RecBole's ``Dataset``."""
         total = sum(ratios)
         shares = [ratio / total for ratio in ratios]
-        if group_by is None:
-            ends = self._calcu_split_ids(tot=len(self.inter_feat), ratios=shares)
-            return self._parts(np.split(np.arange(len(self.inter_feat)), ends))
-        user = self.inter_feat[group_by].numpy()
+        n_rows = len(self.inter_feat)
+        user = np.zeros(n_rows) if group_by is None else self.inter_feat[group_by].numpy()
         parts = splitting.by_ratio(
             user, len(ratios), lambda size: self._calcu_split_ids(tot=size, ratios=shares)
         )
-        return self._parts(parts)
+        return self._copies(parts)
 
     def time_based_split(self, ratios: list[float], group_by: str) -> list[Any]:
         """Split by a point in time, see RecBole's ``Dataset``."""
@@ -180,7 +220,7 @@ class MultiModalSequentialDataset(SequentialDataset):
         total = sum(ratios)
         user = self.inter_feat[group_by].numpy()
         time = self.inter_feat[self.time_field].numpy()
-        return self._parts(splitting.by_time(user, time, [ratio / total for ratio in ratios]))
+        return self._copies(splitting.by_time(user, time, [ratio / total for ratio in ratios]))
 
     # Drawing
 
@@ -272,3 +312,20 @@ class MultiModalSequentialDataset(SequentialDataset):
                 self.item_list_length_field: length,
             }
         )
+
+
+def _number(tokens: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
+    """Numbers of tokens, -1 where one is missing; new ones are added to ``numbers``.
+
+    pandas' own ``dtype="category"`` would read the token 007 as the number 7.
+    """
+    code, distinct = pd.factorize(tokens)
+    number = [numbers.setdefault(token, len(numbers)) for token in distinct]
+    return np.array([*number, -1], dtype=np.int32)[code]
+
+
+def _as_categories(column: pd.Series) -> pd.Categorical:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.array
+    code, distinct = pd.factorize(column.to_numpy(dtype=object))
+    return pd.Categorical.from_codes(code, pd.Index(distinct, dtype=object))

@@ -112,10 +112,9 @@ def _preloaded(dataset: Any, modality: str, field: str) -> FeatureSource:
 
 
 def _log_coverage(dataset: Any, modality: str, aligned: AlignedFeatures) -> None:
-    present = aligned.present
-    items = present[1:].float().mean().item()
-    seen = torch.tensor(dataset.inter_feat[dataset.iid_field].to_numpy(dtype="int64"))
-    interactions = present[seen].float().mean().item() if len(seen) else 0.0
+    present = aligned.present.numpy()
+    items = present[1:].mean()
+    interactions = present[dataset.inter_feat[dataset.iid_field].to_numpy()].mean()
     line = (
         f"{modality}: {items:.1%} of the items and {interactions:.1%} of the interactions have "
         f"features ({aligned.n_tokens} x {aligned.dim}, {aligned.info.encoder})"

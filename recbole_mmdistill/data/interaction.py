@@ -59,7 +59,7 @@ class HistoryInteraction(Interaction):
     columns : Mapping of str to Tensor
         The eager columns, ``[n_rows, ...]`` each.
     start : Tensor
-        Where each row's history begins in the flat order, int64 ``[n_rows]``.
+        Where each row's history begins in the flat order, int32 ``[n_rows]``.
     length_field : str
         Name of the eager column that holds the histories' lengths.
     histories : Histories

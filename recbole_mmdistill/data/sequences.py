@@ -55,7 +55,31 @@ def flat_order(user: np.ndarray, time: np.ndarray) -> np.ndarray:
     numpy.ndarray
         Positions of the interactions in the flat order, int64 ``[n_interactions]``.
     """
-    return np.lexsort((time, user))
+    by_time = np.argsort(time, kind="stable")
+    return by_time[group_order(user.astype(np.uint32)[by_time])]
+
+
+def group_order(number: np.ndarray) -> np.ndarray:
+    """Order by small whole numbers, in linear time; equal ones stay as they are.
+
+    numpy sorts 16-bit integers stably by radix, and all others by comparison.
+
+    Parameters
+    ----------
+    number : numpy.ndarray
+        Users' or groups' numbers, from 0 up, ``[n]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 ``[n]``.
+    """
+    order = np.argsort(number.astype(np.uint16), kind="stable")
+    highest = number.max(initial=0)
+    for shift in range(16, int(highest).bit_length(), 16):
+        digit = (number >> shift).astype(np.uint16)
+        order = order[np.argsort(digit[order], kind="stable")]
+    return order
 
 
 def make_rows(user: np.ndarray, max_length: int) -> Rows:
@@ -73,11 +97,15 @@ def make_rows(user: np.ndarray, max_length: int) -> Rows:
     Rows
         In the flat order of their targets.
     """
-    follows = np.concatenate([[False], user[1:] == user[:-1]])
-    position = np.arange(len(user))
-    first = np.maximum.accumulate(np.where(follows, 0, position))
-    target = np.flatnonzero(follows)
-    length = np.minimum(target - first[target], max_length)
+    begins = np.ones(len(user), dtype=bool)
+    begins[1:] = user[1:] != user[:-1]
+    target = np.flatnonzero(~begins)
+    first = np.flatnonzero(begins)
+    n_rows = np.diff(np.append(first, len(user))) - 1
+    # In place, because at this moment the dataset is at its largest.
+    length = np.repeat(first, n_rows)
+    np.subtract(target, length, out=length)
+    np.minimum(length, max_length, out=length)
     return Rows(target, target - length, length)
 
 

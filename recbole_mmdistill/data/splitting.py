@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+
+from .sequences import group_order
+
+
+class Parts(NamedTuple):
+    """Rows in parts.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray
+        All rows, one part after the other, int64 ``[n_rows]``.
+    size : numpy.ndarray
+        Number of rows of each part, int64 ``[n_parts]``.
+    """
+
+    rows: np.ndarray
+    size: np.ndarray
 
 
 class Groups:
@@ -19,13 +37,10 @@ class Groups:
 
     def __init__(self, user: np.ndarray) -> None:
         code, _ = pd.factorize(user)
-        self.rows = np.argsort(code, kind="stable")
+        self.rows = group_order(code)
         self.size = np.bincount(code) if len(code) else np.zeros(0, dtype=np.int64)
-        self.start = np.cumsum(self.size) - self.size
-        self.group = np.repeat(np.arange(len(self.size)), self.size)
-        self.rank = np.arange(len(code)) - self.start[self.group]
 
-    def cut(self, ends: np.ndarray) -> list[np.ndarray]:
+    def cut(self, ends: np.ndarray) -> Parts:
         """Cut every group at the same number of places.
 
         Parameters
@@ -35,14 +50,16 @@ class Groups:
 
         Returns
         -------
-        list of numpy.ndarray
-            Rows of each part.
+        Parts
         """
-        part = (self.rank[:, None] >= ends[self.group]).sum(1)
-        return [self.rows[part == number] for number in range(ends.shape[1] + 1)]
+        n_parts = ends.shape[1] + 1
+        bounds = np.column_stack([np.zeros_like(self.size), ends, self.size])
+        part = np.tile(np.arange(n_parts, dtype=np.int8), len(self.size))
+        part = np.repeat(part, np.diff(bounds, axis=1).ravel())
+        return Parts(self.rows[group_order(part)], np.bincount(part, minlength=n_parts))
 
 
-def leave_one_out(user: np.ndarray, mode: str) -> list[np.ndarray]:
+def leave_one_out(user: np.ndarray, mode: str) -> Parts:
     """Rows of the three splits of ``LS``: each user's last row, or last two, are held out.
 
     Parameters
@@ -54,8 +71,8 @@ def leave_one_out(user: np.ndarray, mode: str) -> list[np.ndarray]:
 
     Returns
     -------
-    list of numpy.ndarray
-        Rows for training, validation and test.
+    Parts
+        For training, validation and test.
 
     Raises
     ------
@@ -76,9 +93,7 @@ def leave_one_out(user: np.ndarray, mode: str) -> list[np.ndarray]:
     return groups.cut(ends)
 
 
-def by_ratio(
-    user: np.ndarray, n_parts: int, split_ids: Callable[[int], Sequence[int]]
-) -> list[np.ndarray]:
+def by_ratio(user: np.ndarray, n_parts: int, split_ids: Callable[[int], Sequence[int]]) -> Parts:
     """Rows of each part of ``RS`` grouped by user.
 
     Parameters
@@ -92,8 +107,7 @@ def by_ratio(
 
     Returns
     -------
-    list of numpy.ndarray
-        Rows of each part.
+    Parts
     """
     groups = Groups(user)
     sizes, which = np.unique(groups.size, return_inverse=True)
@@ -101,7 +115,7 @@ def by_ratio(
     return groups.cut(ends.reshape(len(sizes), n_parts - 1)[which.ravel()])
 
 
-def by_time(user: np.ndarray, time: np.ndarray, ratios: Sequence[float]) -> list[np.ndarray]:
+def by_time(user: np.ndarray, time: np.ndarray, ratios: Sequence[float]) -> Parts:
     """Rows of the three splits of ``TS``.
 
     Test is what lies after the last ratio's quantile of time; of each user's other rows the first
@@ -116,12 +130,12 @@ def by_time(user: np.ndarray, time: np.ndarray, ratios: Sequence[float]) -> list
 
     Returns
     -------
-    list of numpy.ndarray
-        Rows for training, validation and test.
+    Parts
+        For training, validation and test.
     """
     groups = Groups(user)
     boundary = np.percentile(time, 100 * (1 - ratios[-1]))
-    is_early = time[groups.rows] <= boundary
-    n_early = np.bincount(groups.group[is_early], minlength=len(groups.size))
+    is_early = (time[groups.rows] <= boundary).astype(np.int64)
+    n_early = np.add.reduceat(is_early, np.cumsum(groups.size) - groups.size)
     n_train = (n_early * (ratios[0] / (1 - ratios[2]))).astype(np.int64)
     return groups.cut(np.stack([n_train, n_early], axis=1))

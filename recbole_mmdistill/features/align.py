@@ -13,7 +13,7 @@ import torch
 from ..errors import UserError
 from .source import FeatureInfo, FeatureSource
 
-CHUNK_BYTES = 1 << 25
+CHUNK_BYTES = 1 << 20
 N_EXAMPLES = 5
 
 

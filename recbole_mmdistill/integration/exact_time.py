@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pandas.api.types import is_numeric_dtype
 
 
 def install() -> None:
@@ -25,10 +26,10 @@ def install() -> None:
     def _dataframe_to_interaction(self: Any, data: Any) -> Any:
         interaction = convert(self, data)
         time = self.time_field
-        if time in data and self.benchmark_filename_list is None:
-            values = np.asarray(data[time].to_list(), dtype=np.float64)
-            if values.shape == tuple(interaction[time].shape):
-                interaction[time] = torch.from_numpy(values)
+        is_plain = time in data and is_numeric_dtype(data[time])
+        if is_plain and self.benchmark_filename_list is None:
+            # A copy, because pandas hands out arrays that may not be written to.
+            interaction[time] = torch.tensor(data[time].to_numpy(dtype=np.float64))
         return interaction
 
     def data_augmentation(self: Any) -> None:

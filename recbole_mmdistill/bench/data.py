@@ -1,0 +1,99 @@
+"""A million interactions from atomic files to dataloaders, against RecBole's SequentialDataset."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .report import compare
+from .synthetic import write_interactions
+
+_USERS, _ITEMS, _PER_USER = 20_000, 10_000, 50
+
+
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """Measure time and peak memory, each side in processes of its own, in turn.
+
+    Parameters
+    ----------
+    rounds : int
+        Processes of each side.
+
+    Returns
+    -------
+    list of dict
+        As :func:`recbole_mmdistill.bench.report.compare`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        write_interactions(path, "million", _USERS, _ITEMS, _PER_USER)
+        taken: dict[str, list[dict[str, float]]] = {"IDMMDistill": [], "SASRec": []}
+        for _ in tqdm(range(rounds), desc="rounds"):
+            for model, results in taken.items():
+                results.append(_in_process_of_its_own(model, path))
+    wanted = {
+        ("atomic files to dataloaders, seconds", "whole"): 1 / 8,
+        ("splitting and windowing alone, seconds", "split"): 1 / 20,
+        ("peak memory above bare imports, MiB", "memory"): 1 / 10,
+    }
+    return [
+        compare(
+            f"1,000,000 interactions, {name}",
+            [result[key] for result in taken["IDMMDistill"]],
+            [result[key] for result in taken["SASRec"]],
+            target,
+        )
+        for (name, key), target in wanted.items()
+    ]
+
+
+def _in_process_of_its_own(model: str, path: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", __name__, model, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=path)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _peak_mib() -> float:
+    # Not getrusage: a process starts there with the peak of the one that forked it.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+def _run(model: str, path: str) -> dict[str, float]:
+    """Build the dataloaders once in this process."""
+    import logging
+    import time
+
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.utils import get_model, init_seed
+
+    import recbole_mmdistill  # noqa: F401
+
+    logging.disable(logging.WARNING)
+    sys.argv = sys.argv[:1]
+    get_model(model)
+    # No features: the job is the same on both sides.
+    settings = {"data_path": path, "use_gpu": False, "modalities": []}
+    before = _peak_mib()
+    started = time.perf_counter()
+    config = Config(model=model, dataset="million", config_dict=settings)
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = create_dataset(config)
+    read = time.perf_counter()
+    loaders = data_preparation(config, dataset)
+    ended = time.perf_counter()
+    assert len(loaders) == 3
+    return {"whole": ended - started, "split": ended - read, "memory": _peak_mib() - before}
+
+
+if __name__ == "__main__":
+    import recbole_mmdistill  # noqa: F401  (mends RecBole before it is imported)
+
+    print(json.dumps(_run(*sys.argv[1:])))

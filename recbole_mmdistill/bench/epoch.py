@@ -1,0 +1,134 @@
+"""An epoch of training, IDMMDistill against RecBole's SASRec, through RecBole's own trainer."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from .report import compare
+from .synthetic import write_interactions, write_random_features
+
+_TEXT_DIM, _IMAGE_DIM = 384, 192  # those of MiniLM and of ViT-Tiny
+
+
+class Run(NamedTuple):
+    """A trainer with its data, ready for an epoch."""
+
+    trainer: Any
+    train_data: Any
+
+    def epoch(self, number: int) -> tuple[float, float]:
+        """Train an epoch; CPU and wall seconds that it took."""
+        cpu, wall = time.process_time(), time.perf_counter()
+        self.trainer._train_epoch(self.train_data, number, show_progress=True)
+        return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def prepare(model: str, dataset: str, **settings: Any) -> Run:
+    """Build model, data and trainer as ``run_recbole`` does.
+
+    Parameters
+    ----------
+    model, dataset : str
+        Their names.
+    **settings
+        Over RecBole's defaults.
+
+    Returns
+    -------
+    Run
+    """
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.utils import get_model, get_trainer, init_seed
+
+    config = Config(model=model, dataset=dataset, config_dict={"use_gpu": False, **settings})
+    init_seed(config["seed"], config["reproducibility"])
+    train_data, _, _ = data_preparation(config, create_dataset(config))
+    network = get_model(model)(config, train_data.dataset)
+    return Run(get_trainer(config["MODEL_TYPE"], model)(config, network), train_data)
+
+
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """Measure all cases, both sides in turn.
+
+    Parameters
+    ----------
+    rounds : int
+        Epochs of each side.
+
+    Returns
+    -------
+    list of dict
+        As :func:`recbole_mmdistill.bench.report.compare`.
+    """
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        films = _films(path)
+        shop = _shop(path)
+        common = {"checkpoint_dir": str(path / "saved")}
+        return [
+            *_side_by_side(
+                rounds,
+                prepare("SASRec", "ml-100k", **common),
+                {
+                    ("ml-100k, ID, text and image", 1 / 20): prepare(
+                        "IDMMDistill", "ml-100k", modalities=["text", "image"], **films, **common
+                    ),
+                    ("ml-100k, ID and text", 1 / 30): prepare(
+                        "IDMMDistill", "ml-100k", modalities=["text"], **common
+                    ),
+                },
+            ),
+            *_side_by_side(
+                rounds,
+                prepare("SASRec", "shop", **shop, **common),
+                {
+                    ("short histories, ID, text and image", 1 / 6): prepare(
+                        "IDMMDistill", "shop", modalities=["text", "image"], **shop, **common
+                    ),
+                },
+            ),
+        ]
+
+
+def _films(path: Path) -> dict[str, Any]:
+    """Random vectors in place of ml-100k's pictures, beside the texts that are shipped."""
+    folder = resources.files("recbole") / "dataset_example" / "ml-100k" / "ml-100k.item"
+    lines = folder.read_text(encoding="utf-8").splitlines()[1:]
+    tokens = [line.partition("\t")[0] for line in lines]
+    write_random_features(path, "ml-100k", "image", tokens, _IMAGE_DIM)
+    return {"feature_path": {"image": str(path / "ml-100k.image.safetensors")}}
+
+
+def _shop(path: Path) -> dict[str, Any]:
+    """17,000 users with 8 of 6,000 items each, and random features of all items."""
+    folder = write_interactions(path, "shop", n_users=17_000, n_items=6_000, per_user=8)
+    tokens = [f"i{number}" for number in range(6_000)]
+    for seed, (modality, dim) in enumerate({"text": _TEXT_DIM, "image": _IMAGE_DIM}.items()):
+        write_random_features(folder, "shop", modality, tokens, dim, seed)
+    return {"data_path": str(path), "MAX_ITEM_LIST_LENGTH": 20}
+
+
+def _side_by_side(
+    rounds: int, theirs: Run, ours: dict[tuple[str, float], Run]
+) -> list[dict[str, Any]]:
+    sides: dict[Any, Run] = {None: theirs, **ours}
+    seconds: dict[Any, list[tuple[float, float]]] = {case: [] for case in sides}
+    for number in tqdm(range(rounds), desc="rounds"):
+        for case, run in sides.items():
+            seconds[case].append(run.epoch(number))
+    results = []
+    for case in ours:
+        name, target = case
+        for at, kind in enumerate(("CPU", "wall")):
+            mine, other = ([s[at] for s in seconds[key]] for key in (case, None))
+            results.append(compare(f"epoch of {name}, {kind} seconds", mine, other, target))
+    return results

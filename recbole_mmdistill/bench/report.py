@@ -1,0 +1,117 @@
+"""What a measurement is worth without its machine, its command and its spread: nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def machine() -> dict[str, Any]:
+    """Say in words what the figures were measured on.
+
+    Returns
+    -------
+    dict
+        Processor, cores, threads, memory in GiB, Python and the libraries' versions.
+    """
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0].partition(":")[2].strip() if names else processor
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    libraries = ("torch", "recbole", "numpy", "pandas")
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "memory_gib": round(pages / 2**30, 1),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in libraries},
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Summarise repeated measurements.
+
+    Parameters
+    ----------
+    values : sequence of float
+        In the order they were taken.
+
+    Returns
+    -------
+    dict
+        ``median``, ``min``, ``max`` and ``values``.
+    """
+    return {
+        "median": round(statistics.median(values), 5),
+        "min": round(min(values), 5),
+        "max": round(max(values), 5),
+        "values": [round(value, 5) for value in values],
+    }
+
+
+def compare(
+    name: str, ours: Sequence[float], theirs: Sequence[float], target: float
+) -> dict[str, Any]:
+    """Compare paired measurements of this package and of RecBole.
+
+    Parameters
+    ----------
+    name : str
+        What was measured, with its unit.
+    ours, theirs : sequence of float
+        Taken in turn, in one run.
+    target : float
+        The ratio that is wanted at most.
+
+    Returns
+    -------
+    dict
+        Both sides, their ratio, and whether its median is within the target.
+    """
+    ratio = spread([a / b for a, b in zip(ours, theirs)])
+    return {
+        "name": name,
+        "ours": spread(ours),
+        "recbole": spread(theirs),
+        "ratio": ratio,
+        "recbole_over_ours": round(1 / ratio["median"], 1),
+        "target": round(target, 5),
+        "reached": ratio["median"] <= target,
+    }
+
+
+def write(path: Path, results: Sequence[dict[str, Any]]) -> None:
+    """Print the results, and write them with machine and command as JSON, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    results : sequence of dict
+        As :func:`compare` returns them.
+    """
+    for result in results:
+        verdict = "reached" if result["reached"] else "missed"
+        print(
+            f"{result['name']}: {result['ours']['median']:.4g} against "
+            f"{result['recbole']['median']:.4g}, 1/{result['recbole_over_ours']} "
+            f"(target 1/{1 / result['target']:.0f}: {verdict})"
+        )
+    command = " ".join(["python -m recbole_mmdistill.bench", *sys.argv[1:]])
+    whole = {"command": command, "machine": machine(), "results": list(results)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

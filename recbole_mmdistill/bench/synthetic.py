@@ -1,0 +1,76 @@
+"""Made-up datasets of a given size: atomic files and random features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..features import FeatureInfo, write_features
+
+
+def write_interactions(
+    folder: Path, dataset: str, n_users: int, n_items: int, per_user: int, seed: int = 0
+) -> Path:
+    """Write an ``.inter`` file of users, items and unix seconds.
+
+    Parameters
+    ----------
+    folder : Path
+        RecBole's ``data_path``.
+    dataset : str
+        Name of the dataset.
+    n_users, n_items, per_user : int
+        Every user has ``per_user`` different items; an item's popularity falls with the power 0.8
+        of its rank.
+    seed : int
+        Of the random numbers.
+
+    Returns
+    -------
+    Path
+        The dataset's folder.
+    """
+    rng = np.random.default_rng(seed)
+    log_popularity = -0.8 * np.log(np.arange(1, n_items + 1))
+    (folder / dataset).mkdir(parents=True, exist_ok=True)
+    with open(folder / dataset / f"{dataset}.inter", "w", encoding="utf-8") as file:
+        file.write("user_id:token\titem_id:token\ttimestamp:float\n")
+        for first in range(0, n_users, 1000):
+            users = np.arange(first, min(first + 1000, n_users))
+            # The largest of popularity plus Gumbel noise: a draw without replacement.
+            noise = rng.gumbel(size=(len(users), n_items))
+            items = np.argpartition(-(log_popularity + noise), per_user)[:, :per_user]
+            times = 1_500_000_000 + np.sort(rng.integers(0, 10**8, items.shape), axis=1)
+            file.writelines(
+                f"u{user}\ti{item}\t{time}\n"
+                for user, of_user, at in zip(users, rng.permuted(items, axis=1), times)
+                for item, time in zip(of_user, at)
+            )
+    return folder / dataset
+
+
+def write_random_features(
+    folder: Path, dataset: str, modality: str, item_tokens: Sequence[str], dim: int, seed: int = 0
+) -> None:
+    """Write a feature file of random vectors, fp16.
+
+    Parameters
+    ----------
+    folder : Path
+        The file's folder.
+    dataset, modality : str
+        Name the file.
+    item_tokens : sequence of str
+        The items.
+    dim : int
+        Width of a vector.
+    seed : int
+        Of the random numbers.
+    """
+    values = torch.randn(len(item_tokens), 1, dim, generator=torch.Generator().manual_seed(seed))
+    info = FeatureInfo(modality, encoder="random numbers")
+    path = folder / f"{dataset}.{modality}.safetensors"
+    write_features(path, values.half(), list(item_tokens), info)

@@ -1,0 +1,22 @@
+"""What every test runs under: a folder of its own, no command line, one thread, no GPU."""
+
+import os
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch counts devices
+
+import pytest
+import torch
+
+import recbole_mmdistill  # noqa: F401  (mends RecBole before a test imports from it)
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """RecBole reads ``sys.argv`` and writes into the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["pytest"])
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
