@@ -207,12 +207,15 @@ def hyperopt_random_state() -> None:
 
 
 def quiet_warnings() -> None:
-    """Silence what RecBole's use of old names makes torch and pandas print at every run.
+    """Silence what RecBole's use of old names makes numpy, pandas and torch print at every run.
 
-    trainer/trainer.py: ``torch.cuda.amp.GradScaler`` (deprecated since torch 2.4), once an epoch.
+    trainer/trainer.py: ``torch.cuda.amp.GradScaler`` (deprecated since torch 2.4), once an epoch;
+    data/dataset/dataset.py: ``inplace=True`` (pandas 3; where it matters it is mended above), and
+    tensors made of arrays that may not be written to, which are copied.
     """
     for message in (r".*torch\.cuda\.amp\.GradScaler.*", r".*GradScaler is enabled, but CUDA.*"):
         warnings.filterwarnings("ignore", message=message)
+    warnings.filterwarnings("ignore", module=r"recbole\.data\.")
 
 
 def _with(module: types.ModuleType, **replaced: Any) -> types.ModuleType:
