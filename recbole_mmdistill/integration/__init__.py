@@ -1,6 +1,9 @@
 """All that touches RecBole's insides; nothing else in this package patches anything."""
 
+from functools import cache
 
+
+@cache
 def install() -> None:
     """Mend RecBole and register the plugin with it; once, however often it is asked for."""
     from . import compat

@@ -307,8 +307,6 @@ def install() -> None:
     from recbole.trainer import Trainer
 
     load = torch.load
-    if getattr(load, "is_safe_for_recbole", False):
-        return
 
     @functools.wraps(load)
     def safe_load(f: Any, *args: Any, **kwargs: Any) -> Any:
@@ -319,7 +317,6 @@ def install() -> None:
             return load_checkpoint(f, load, **kwargs)
         return load(f, *args, **kwargs)
 
-    safe_load.is_safe_for_recbole = True  # type: ignore[attr-defined]
     torch.load = safe_load
 
     datasets = importlib.import_module("recbole.data.dataset.dataset")

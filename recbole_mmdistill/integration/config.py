@@ -118,8 +118,6 @@ def install() -> None:
     from recbole.config import Config
     from recbole.utils import ModelType
 
-    if getattr(Config, "_reads_literals", False):
-        return
     update = Config._update_internal_config_dict
     load_internal = Config._load_internal_config_dict
     set_defaults = Config._set_default_parameters
@@ -166,4 +164,3 @@ def install() -> None:
     Config._update_internal_config_dict = _update_internal_config_dict
     Config._load_internal_config_dict = _load_internal_config_dict
     Config._set_default_parameters = _set_default_parameters
-    Config._reads_literals = True

@@ -30,8 +30,6 @@ def install() -> None:
     global _run_recboles
     from recbole.quick_start import quick_start
 
-    if _run_recboles is not None:
-        return
     _run_recboles = quick_start.run_recboles
     quick_start.run_recboles = run_recboles
     _use_gloo_without_cuda()

@@ -29,8 +29,6 @@ def install() -> None:
         setattr(datasets, f"{name}Dataset", MultiModalSequentialDataset)
     dataset_arguments.extend(key for key in DATASET_OPTIONS if key not in dataset_arguments)
 
-    if getattr(utils.get_dataloader, "knows_windows", False):
-        return
     get_dataloader = utils.get_dataloader
 
     def get_window_dataloader(config: Any, phase: str) -> Any:
@@ -40,5 +38,4 @@ def install() -> None:
             return WindowDataLoader
         return get_dataloader(config, phase)
 
-    get_window_dataloader.knows_windows = True  # type: ignore[attr-defined]
     utils.get_dataloader = get_window_dataloader
