@@ -8,8 +8,8 @@ So a checkpoint that RecBole's modules load goes through :class:`CheckpointUnpic
 pickle can do with a name it is given is call it, so the rule is: **whatever a name is resolved to
 may be called with any arguments without harm.** Names that a checkpoint only refers to (the
 model's class, a YAML loader) are resolved to :class:`Reference`, which cannot be called; ``Config``
-to a shell that takes nothing but a state of plain data. Code of users that calls ``torch.load``
-is left alone.
+to a shell that takes nothing but a state of plain data; what is not needed to a husk. Code of
+users that calls ``torch.load`` is left alone.
 
 RecBole's dataset and dataloader caches hold half of pandas, so no short list of names will do
 for them. They are signed with a key that only this user can read, and unsigned ones are refused.
@@ -64,6 +64,34 @@ def _is_recommender(module: str) -> bool:
     return module.startswith(("recbole.model.", "recbole_mmdistill.model."))
 
 
+class _Husk:
+    """Stands for an object that is not needed: takes whatever a pickle gives it, keeps nothing.
+
+    Models with item fields (SASRecF, FDSA, DIN, ...) save an embedding layer a second time beside
+    their ``state_dict``, as an object, and with it the whole dataset.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> _Husk:
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def _ignore(self, *args: Any) -> None:
+        pass
+
+    __setstate__ = __setitem__ = append = extend = _ignore
+
+
+def _is_needless(module: str, name: str) -> bool:
+    return (module, name) == ("logging", "getLogger") or (
+        module.startswith(
+            ("recbole.data.", "recbole.sampler.", "recbole.model.layers", "torch.nn.modules.")
+        )
+        and "." not in name
+    )
+
+
 class _ConfigShell:
     """Stands for ``Config`` while a checkpoint is read: takes a state, runs nothing."""
 
@@ -95,8 +123,16 @@ def _latin1(text: str, encoding: str) -> bytes:
 
 
 def _empty_array(subtype: Any, shape: Any, dtype: Any) -> np.ndarray:
-    """Give the empty array that a pickled one is filled into, whatever type it says it is."""
-    return np.ndarray((0,), dtype="b")
+    """Give the empty array that a pickled one is filled into: a matrix, or else an ndarray."""
+    is_matrix = isinstance(subtype, Reference) and subtype.name == "matrix"
+    return np.ndarray.__new__(np.matrix if is_matrix else np.ndarray, (0,), dtype="b")
+
+
+def _default_of_lists(factory: Any) -> collections.defaultdict:
+    """Give a defaultdict; of lists, because whatever it names is called."""
+    if factory is not list:
+        raise pickle.UnpicklingError("only a defaultdict of lists is allowed in a checkpoint")
+    return collections.defaultdict(list)
 
 
 def _scalar(dtype: np.dtype, data: bytes) -> Any:
@@ -116,6 +152,8 @@ def _dtype(spec: Any, *args: Any) -> np.dtype:
 _ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 _CALLABLE: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
+    ("collections", "defaultdict"): _default_of_lists,
+    ("builtins", "list"): list,
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
     ("_codecs", "encode"): _latin1,
@@ -125,12 +163,13 @@ _CALLABLE: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
     ("numpy", "dtype"): _dtype,
     ("numpy", "ndarray"): Reference("numpy", "ndarray"),
+    ("numpy", "matrix"): Reference("numpy", "matrix"),
     **{(module, "_reconstruct"): _empty_array for module in _ARRAY_MODULES},
     **{(module, "scalar"): _scalar for module in _ARRAY_MODULES},
 }
 _SPARSE = {
-    cls.__name__: cls
-    for cls in (scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, scipy.sparse.coo_matrix)
+    f"{kind}_matrix": getattr(scipy.sparse, f"{kind}_matrix")
+    for kind in ("csr", "csc", "coo", "dok", "lil")
 }
 
 
@@ -145,6 +184,8 @@ class CheckpointUnpickler(pickle.Unpickler):
             return _CALLABLE[module, name]
         if module.startswith("yaml.") and name in _LOADERS:
             return Reference(module, name)
+        if _is_needless(module, name):
+            return _Husk
         if "." not in name:
             if _is_recommender(module):
                 return Reference(module, name)
@@ -182,6 +223,10 @@ def _finish(value: Any) -> Any:
     """Turn the shell into a ``Config`` of plain data, with a device that exists."""
     if not isinstance(value, dict):
         return value
+    other = value.get("other_parameter")
+    if isinstance(other, dict):
+        # Those that are layers of the model are in its state_dict, too.
+        value["other_parameter"] = {k: v for k, v in other.items() if not isinstance(v, _Husk)}
     shell = value.get("config")
     if isinstance(shell, _ConfigShell):
         from recbole.config import Config
