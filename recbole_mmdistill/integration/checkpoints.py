@@ -240,6 +240,8 @@ def _finish(value: Any) -> Any:
         final = state.get("final_config_dict")
         if isinstance(final, dict) and isinstance(final.get("device"), torch.device):
             final["device"] = _existing(final["device"])
+        if isinstance(final, dict) and not torch.distributed.is_initialized():
+            final["single_spec"] = True  # one of several processes saved it; this one is alone
         value["config"] = config
     return value
 

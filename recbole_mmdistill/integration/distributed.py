@@ -5,12 +5,19 @@ RecBole's ``run(nproc=N)`` works on CUDA alone, and its processes race: mends fo
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 from contextlib import closing
 from typing import Any
 
 import torch
+from torch.utils.data.distributed import DistributedSampler
+
+from ..errors import UserError
+
+# What RecBole's collector holds a row of for each user or interaction evaluated.
+_ROWS = ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label")
 
 
 def run_recboles(rank: int, *args: Any) -> None:
@@ -33,7 +40,9 @@ def install() -> None:
     _run_recboles = quick_start.run_recboles
     quick_start.run_recboles = run_recboles
     _use_gloo_without_cuda()
+    _make_folders_at_once()
     _agree_on_checkpoint()
+    _evaluate_each_row_once()
     _choose_free_port(quick_start)
 
 
@@ -69,6 +78,19 @@ def _use_gloo_without_cuda() -> None:
     trainer_module.DistributedDataParallel = parallel
 
 
+def _make_folders_at_once() -> None:
+    """Let a folder be there already when it is made (utils/utils.py:52 looks, and then makes).
+
+    Of two processes that look at the same time the second fails, at ``log/`` for one.
+    """
+
+    def ensure_dir(dir_path: str) -> None:
+        os.makedirs(dir_path, exist_ok=True)
+
+    for user in ("utils.logger", "trainer.trainer", "data.dataset.dataset", "data.utils"):
+        vars(importlib.import_module(f"recbole.{user}"))["ensure_dir"] = ensure_dir
+
+
 def _agree_on_checkpoint() -> None:
     """Name the checkpoint once, and load it only when it is there.
 
@@ -95,6 +117,53 @@ def _agree_on_checkpoint() -> None:
 
     Trainer.__init__ = __init__
     Trainer.evaluate = torch.no_grad()(evaluate_together)
+
+
+def _evaluate_each_row_once() -> None:
+    """Measure what all processes ranked as one whole, so that two processes report what one does.
+
+    trainer/trainer.py:632 averages the processes' metrics weighted by their batches, which is wrong
+    for uneven batches and for metrics that are no means (ItemCoverage); and the sampler repeats
+    rows to deal out as many to each process (data/dataloader/abstract_dataloader.py:60).
+    """
+    from recbole.evaluator.collector import Collector
+    from recbole.trainer import Trainer
+
+    evaluate, collect = Trainer.evaluate, Collector.get_data_struct
+
+    def evaluate_without_repeats(self: Any, eval_data: Any, *args: Any, **kwargs: Any) -> Any:
+        sampler = getattr(eval_data, "sampler", None)
+        if isinstance(sampler, DistributedSampler):
+            _take_out_repeats(sampler)
+        return evaluate(self, eval_data, *args, **kwargs)
+
+    def get_data_struct(self: Any) -> Any:
+        struct = collect(self)
+        if not self.config["single_spec"]:
+            mine = {key: struct.get(key) for key in _ROWS if key in struct}
+            everyones: list[dict[str, Any]] = [{} for _ in range(self.config["world_size"])]
+            torch.distributed.all_gather_object(everyones, mine)
+            for key in mine:
+                struct.set(key, torch.cat([rows[key] for rows in everyones]))
+        return struct
+
+    def _map_reduce(self: Any, result: Any, num_sample: int) -> Any:
+        return result
+
+    Trainer.evaluate = evaluate_without_repeats
+    Trainer._map_reduce = _map_reduce
+    Collector.get_data_struct = get_data_struct
+
+
+def _take_out_repeats(sampler: Any) -> None:
+    n_rows, n_processes = len(sampler.dataset), sampler.num_replicas
+    if 0 < n_rows < n_processes:
+        raise UserError(
+            f"{n_processes} processes cannot share {n_rows} rows to evaluate.",
+            "Take fewer processes (--nproc).",
+        )
+    sampler.total_size = n_rows
+    sampler.num_samples = len(range(sampler.rank, n_rows, n_processes))
 
 
 def _choose_free_port(quick_start: Any) -> None:

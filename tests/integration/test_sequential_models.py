@@ -9,8 +9,8 @@ from recbole.quick_start import run_recbole
 from tests.integration.builders import SMALL, write_dataset
 
 LEFT_OUT = {
-    "gru4reccpr": "asserts that it is never asked for the scores of single items",
-    "sasreccpr": "asserts that it is never asked for the scores of single items",
+    "gru4reccpr": "refuses predict(), with which RecBole counts its operations",
+    "sasreccpr": "refuses predict(), with which RecBole counts its operations",
     "gru4reckg": "needs a knowledge graph's embeddings",
     "ksr": "needs a knowledge graph's embeddings",
     "s3rec": "is trained in two stages",
