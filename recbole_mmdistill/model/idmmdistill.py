@@ -26,7 +26,7 @@ from .losses import (
     parse_pairs,
     ramp,
 )
-from .options import FULL, IN_BATCH, check_options
+from .options import FULL, IN_BATCH, check_options, resolve_candidates
 from .positions import Positions, find_positions
 from .sequence_encoder import SEQUENCE_ENCODERS
 
@@ -76,7 +76,7 @@ class IDMMDistill(SequentialRecommender):
             )
         check_options(config, features)
         self.hidden_size: int = config["hidden_size"]
-        self.train_candidates: str = config["train_candidates"]
+        self.train_candidates = resolve_candidates(config["train_candidates"], self.n_items)
         self.n_negatives = int(config["n_negatives"])
         self.kd_weight = float(config["kd_weight"])
         self.kd_ramp_epochs = float(config["kd_ramp_epochs"])

@@ -12,13 +12,16 @@ from .layers import ACTIVATIONS
 from .losses import MEAN
 from .sequence_encoder import SEQUENCE_ENCODERS
 
-FULL, IN_BATCH, SAMPLED = "full", "in_batch", "sampled"
+AUTO, FULL, IN_BATCH, SAMPLED = "auto", "full", "in_batch", "sampled"
+
+# Up to here a softmax over all items is as cheap as one over a sample, and exact.
+_SMALL_CATALOGUE = 4096
 
 _CHOICES: dict[str, Iterable[str]] = {
     "item_encoder": ITEM_ENCODERS,
     "sequence_encoder": SEQUENCE_ENCODERS,
     "hidden_act": ACTIVATIONS,
-    "train_candidates": (FULL, IN_BATCH, SAMPLED),
+    "train_candidates": (AUTO, FULL, IN_BATCH, SAMPLED),
     "train_sequences": ("windows", "prefixes"),
 }
 _POSITIVE = ("hidden_size", "n_layers", "n_heads", "inner_size", "imt_layers", "imt_heads")
@@ -48,6 +51,26 @@ def check_options(config: Mapping[str, Any], modalities: Iterable[str]) -> None:
             "; ".join(wrong) + ".",
             "The options and their meanings stand in properties/model/IDMMDistill.yaml.",
         )
+
+
+def resolve_candidates(train_candidates: str, n_items: int) -> str:
+    """Say what ``train_candidates: auto`` means for a catalogue of this size.
+
+    Parameters
+    ----------
+    train_candidates : str
+        The option.
+    n_items : int
+        Items of the catalogue, padding included.
+
+    Returns
+    -------
+    str
+        ``full``, ``in_batch`` or ``sampled``.
+    """
+    if train_candidates != AUTO:
+        return train_candidates
+    return FULL if n_items <= _SMALL_CATALOGUE else SAMPLED
 
 
 def _choices(config: Mapping[str, Any]) -> Iterable[str]:

@@ -8,6 +8,7 @@ import torch
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.model.item_encoder import ITEM_ENCODERS
 from recbole_mmdistill.model.losses import ramp
+from recbole_mmdistill.model.options import resolve_candidates
 from recbole_mmdistill.model.sequence_encoder import SEQUENCE_ENCODERS
 from tests.model.builders import N_ITEMS, dataset, features, model, prefixes, windows
 
@@ -306,6 +307,19 @@ def test_all_that_is_wrong_with_the_options_is_said_at_once():
     assert "hidden_size 8 is not a multiple of n_heads 3" in message
     assert "['id', 'txt']" in message
     assert "hidden_dropout_prob is 1.5" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "n_items", "meant"),
+    [
+        ("auto", 4096, "full"),
+        ("auto", 4097, "sampled"),
+        ("full", 10**6, "full"),
+        ("in_batch", 10, "in_batch"),
+    ],
+)
+def test_the_softmax_runs_over_a_sample_where_the_catalogue_is_large(given, n_items, meant):
+    assert resolve_candidates(given, n_items) == meant
 
 
 def test_an_unknown_branch_is_refused():
