@@ -221,17 +221,17 @@ def run(request: Request) -> dict[str, Any]:
             config_dict=dict(request.settings),
             nproc=request.nproc,
         )
-        branches = _branch_metrics(outcome.trainer, outcome.test_data)
     if result is None:
         raise UserError("The processes ended without a result.", "See their output above.")
+    result = {**vars(outcome), **result}  # of several processes the result has its outcome already
     summary = {
         "model": request.model,
         "dataset": request.dataset,
-        "epochs": len(outcome.trainer.train_loss_dict) if outcome.trainer else None,
+        "epochs": result["epochs"],
         "seconds": round(time.time() - started, 1),
         "best_valid": _plain(result["best_valid_result"]),
         "test": _plain(result["test_result"]),
-        "branches": branches,
+        "branches": result["branches"],
     }
     print(format_table(summary))
     if request.metrics_file:
@@ -247,19 +247,6 @@ def _nothing_left_to_parse() -> Any:
         yield
     finally:
         sys.argv = argv
-
-
-def _branch_metrics(trainer: Any, test_data: Any) -> dict[str, dict[str, float]]:
-    """Test metrics of each branch alone, for a model that has several."""
-    names = getattr(trainer.model, "branches", []) if trainer is not None else []
-    if len(names) < 2:
-        return {}
-    metrics = {}
-    for name in names:
-        with trainer.model.scoring_with([name]):
-            result = trainer.evaluate(test_data, load_best_model=False, show_progress=False)
-        metrics[name] = _plain(result)
-    return metrics
 
 
 def _plain(result: Mapping[str, Any] | None) -> dict[str, float]:

@@ -9,12 +9,15 @@ import importlib
 import os
 import socket
 from contextlib import closing
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import torch
+from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.utils.data.distributed import DistributedSampler
 
 from ..errors import UserError
+from .outcome import Outcome, keep_outcome
 
 # What RecBole's collector holds a row of for each user or interaction evaluated.
 _ROWS = ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label")
@@ -24,9 +27,21 @@ def run_recboles(rank: int, *args: Any) -> None:
     """Run RecBole in a spawned process.
 
     It stands here so that a child process, which finds it by its module, imports this package,
-    and with it the mends, before it imports RecBole.
+    and with it the mends, before it imports RecBole. The result that the parent gets has also what
+    :class:`~recbole_mmdistill.integration.outcome.Outcome` has.
     """
-    _run_recboles(rank, *args)
+    *names, kwargs = args
+    with keep_outcome() as outcome:
+        queue = _CompletingQueue(kwargs["queue"], outcome)
+        _run_recboles(rank, *names, {**kwargs, "queue": queue})
+
+
+class _CompletingQueue(NamedTuple):
+    queue: Any
+    outcome: Outcome
+
+    def put(self, result: dict[str, Any]) -> None:
+        self.queue.put({**result, **asdict(self.outcome)})
 
 
 _run_recboles: Any = None
@@ -181,12 +196,28 @@ def _choose_free_port(quick_start: Any) -> None:
             if not torch.cuda.is_available():
                 cores = max(1, (os.cpu_count() or 1) // kwargs["nproc"])
                 os.environ.setdefault("OMP_NUM_THREADS", str(cores))
-        return run(*args, **kwargs)
+        try:
+            return run(*args, **kwargs)
+        except ProcessRaisedException as error:
+            raise _as_raised(error) from None
 
     quick_start.run = run_on_free_port
     import recbole.quick_start
 
     recbole.quick_start.run = run_on_free_port
+
+
+def _as_raised(error: ProcessRaisedException) -> Exception:
+    """Give the user's mistake that a child process raised; of others its whole traceback.
+
+    All that comes from a child is its traceback as text, with the exception as its last line.
+    """
+    *_, last = str(error).strip().splitlines()
+    name, _, message = last.partition(": ")
+    what, mark, remedy = message.rpartition(". ")
+    if name == f"{UserError.__module__}.{UserError.__name__}":
+        return UserError(f"{what}.", remedy) if mark else UserError(message, "")
+    return error
 
 
 def _free_port(wanted: int = 5678) -> int:

@@ -1,4 +1,4 @@
-"""Keeps hold of what a run of RecBole has built, which ``run_recbole`` does not return."""
+"""What a run of RecBole knows at its end beside the result that ``run_recbole`` returns."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 
 @dataclass
 class Outcome:
-    """Trainer and dataloaders of the last run; None before it, and where it ran elsewhere.
+    """Facts of a run in this process, known once it has measured the test data.
 
     Attributes
     ----------
-    trainer : recbole.trainer.Trainer or None
-        With the best model loaded.
-    test_data : recbole.data.dataloader.AbstractDataLoader or None
-        The test dataloader.
+    epochs : int or None
+        Epochs trained; None for a trainer that does not count them.
+    branches : dict of str to dict
+        Test metrics of each branch alone, for a model that has several.
     """
 
-    trainer: Any = None
-    test_data: Any = field(default=None, repr=False)
+    epochs: int | None = None
+    branches: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @contextmanager
 def keep_outcome() -> Iterator[Outcome]:
-    """Remember the trainer and the test data of a run in this process.
+    """Watch a run in this process.
 
     Yields
     ------
@@ -37,21 +37,45 @@ def keep_outcome() -> Iterator[Outcome]:
 
     outcome = Outcome()
     get_trainer, prepare = quick_start.get_trainer, quick_start.data_preparation
+    test_data: list[Any] = []
 
-    def remember_trainer(*names: Any) -> Any:
+    def get_watched_trainer(*names: Any) -> Any:
         def make(*args: Any) -> Any:
-            outcome.trainer = get_trainer(*names)(*args)
-            return outcome.trainer
+            trainer = get_trainer(*names)(*args)
+            evaluate = trainer.evaluate
+
+            def watched(eval_data: Any, *args: Any, **kwargs: Any) -> Any:
+                result = evaluate(eval_data, *args, **kwargs)
+                if any(eval_data is data for data in test_data):
+                    outcome.epochs = len(trainer.train_loss_dict) or None
+                    outcome.branches = _measure_branches(trainer.model, evaluate, eval_data)
+                return result
+
+            trainer.evaluate = watched
+            return trainer
 
         return make
 
-    def remember_data(*args: Any) -> Any:
+    def remember_test_data(*args: Any) -> Any:
         loaders = prepare(*args)
-        outcome.test_data = loaders[2]
+        test_data.append(loaders[2])
         return loaders
 
-    quick_start.get_trainer, quick_start.data_preparation = remember_trainer, remember_data
+    quick_start.get_trainer = get_watched_trainer
+    quick_start.data_preparation = remember_test_data
     try:
         yield outcome
     finally:
         quick_start.get_trainer, quick_start.data_preparation = get_trainer, prepare
+
+
+def _measure_branches(model: Any, evaluate: Any, test_data: Any) -> dict[str, dict[str, float]]:
+    names = getattr(model, "branches", [])
+    if len(names) < 2:
+        return {}
+    metrics = {}
+    for name in names:
+        with model.scoring_with([name]):
+            result = evaluate(test_data, load_best_model=False, show_progress=False)
+        metrics[name] = {metric: float(value) for metric, value in result.items()}
+    return metrics
