@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import TransformerBlock
+from .layers import Dropout, TransformerBlock
 
 
 class SequenceEncoder(nn.Module):
@@ -59,7 +59,7 @@ class SASRecEncoder(SequenceEncoder):
         super().__init__(config)
         self.position_embedding = nn.Embedding(config["MAX_ITEM_LIST_LENGTH"], self.hidden_size)
         self.norm = nn.LayerNorm(self.hidden_size, eps=config["layer_norm_eps"])
-        self.dropout = nn.Dropout(config["hidden_dropout_prob"])
+        self.dropout = Dropout(config["hidden_dropout_prob"])
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 self.hidden_size,
@@ -90,7 +90,7 @@ class GRU4RecEncoder(SequenceEncoder):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config)
-        self.dropout = nn.Dropout(config["hidden_dropout_prob"])
+        self.dropout = Dropout(config["hidden_dropout_prob"])
         self.gru = nn.GRU(
             self.hidden_size,
             config["inner_size"],
@@ -114,7 +114,7 @@ class NextItNetEncoder(SequenceEncoder):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config)
-        self.dropout = nn.Dropout(config["hidden_dropout_prob"])
+        self.dropout = Dropout(config["hidden_dropout_prob"])
         self.blocks = nn.ModuleList(
             _DilatedBlock(self.hidden_size, config["kernel_size"], dilation)
             for _ in range(config["n_layers"])
