@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
-import os
 import pkgutil
 import sys
 import time
@@ -17,6 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from .errors import UserError
+from .files import write_json
 from .integration.registration import MODELS
 
 # Options that RecBole reads and that stand in none of its property files.
@@ -235,7 +234,7 @@ def run(request: Request) -> dict[str, Any]:
     }
     print(format_table(summary))
     if request.metrics_file:
-        _write_json(Path(request.metrics_file), summary)
+        write_json(Path(request.metrics_file), summary)
     return summary
 
 
@@ -279,15 +278,3 @@ def format_table(summary: Mapping[str, Any]) -> str:
         numbers = (f"{values[metric]:>12.4f}" for metric in metrics)
         lines.append("  ".join([f"{name:<{width}}", *numbers]))
     return "\n".join(lines)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error}).", "Give another path.") from None
-    finally:
-        temporary.unlink(missing_ok=True)

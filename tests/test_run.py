@@ -101,6 +101,13 @@ def test_branches_are_measured_on_the_best_model_and_leave_it_whole():
     assert dict(text) == pytest.approx(summary["branches"]["text"])
 
 
+def test_metrics_that_cannot_be_written_are_a_sentence(capsys):
+    Path("taken").write_text("a file")
+    with pytest.raises(UserError, match=r"taken/metrics\.json cannot be written"):
+        run(request(metrics_file="taken/metrics.json"))
+    assert "Test of IDMMDistill" in capsys.readouterr().out  # not lost
+
+
 def test_the_table():
     summary = {
         "model": "IDMMDistill",

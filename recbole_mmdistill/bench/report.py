@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import statistics
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from ..files import write_json
 
 
 def machine() -> dict[str, Any]:
@@ -110,8 +111,4 @@ def write(path: Path, results: Sequence[dict[str, Any]]) -> None:
             f"(target 1/{1 / result['target']:.0f}: {verdict})"
         )
     command = " ".join(["python -m recbole_mmdistill.bench", *sys.argv[1:]])
-    whole = {"command": command, "machine": machine(), "results": list(results)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(path, {"command": command, "machine": machine(), "results": list(results)})

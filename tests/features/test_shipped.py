@@ -22,7 +22,7 @@ def item_file():
 
 @pytest.fixture(scope="module")
 def titles(item_file):
-    table = pd.read_csv(item_file, sep="\t", dtype=str, index_col=0)
+    table = pd.read_csv(item_file, sep="\t", dtype=str).set_index("item_id:token")
     return table["movie_title:token_seq"]
 
 
