@@ -14,7 +14,8 @@ from .sequence_encoder import SEQUENCE_ENCODERS
 
 AUTO, FULL, IN_BATCH, SAMPLED = "auto", "full", "in_batch", "sampled"
 
-# Up to here a softmax over all items is as cheap as one over a sample, and exact.
+# Up to here all items are hardly more than a step's sample: 1024 negatives and the targets of a
+# batch of 2048. And a softmax over all is exact.
 _SMALL_CATALOGUE = 4096
 
 _CHOICES: dict[str, Iterable[str]] = {
