@@ -1,4 +1,7 @@
-"""The one error that a user's mistake raises."""
+"""The one error that a user's mistake raises, and what its remedy may name."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -19,3 +22,23 @@ class UserError(ValueError):
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, str]]:
         return type(self), (self.what, self.remedy)
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """Give a clause that names what is spelt nearly so, or nothing.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+    names : iterable of str
+        What there is.
+
+    Returns
+    -------
+    str
+        For example ``"; near it: SASRec"``.
+    """
+    by_lower = {other.lower(): other for other in names}
+    close = difflib.get_close_matches(name.lower(), by_lower, 3, 0.6)
+    return f"; near it: {', '.join(by_lower[c] for c in close)}" if close else ""

@@ -4,11 +4,66 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of another once it is whole; folders are made as needed.
+
+    Parameters
+    ----------
+    path : Path
+        Where it will be. Until the block has ended without an exception, what was there stays.
+
+    Yields
+    ------
+    BinaryIO
+        To be written, and sought in.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; nothing is left of it.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut could leave the new name and no content
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8, atomically; folders are made as needed.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    text : str
+        What.
+
+    Raises
+    ------
+    UserError
+        It cannot be written there; what was there before is still whole.
+    """
+    try:
+        with replacing(path) as file:
+            file.write(text.encode("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error}).", "Give another path.") from None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -26,12 +81,4 @@ def write_json(path: Path, value: Any) -> None:
     UserError
         It cannot be written there; what was there before is still whole.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise UserError(f"{path} cannot be written ({error}).", "Give another path.") from None
+    write_text(path, json.dumps(value, indent=2) + "\n")

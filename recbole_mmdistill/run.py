@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from .errors import UserError
+from .datasets import dataset_folder
+from .errors import UserError, near
 from .files import write_json
 from .integration.registration import MODELS
 
@@ -84,7 +84,7 @@ def read_request(given: Mapping[str, Any]) -> Request:
         raise UserError(f"--nproc is {nproc!r}.", "Give a number of processes, 1 or more.")
     _check_model(str(model))
     _check_options(settings, str(model), str(dataset), from_files)
-    _check_dataset(str(dataset), {**from_files, **settings}.get("data_path", "dataset/"))
+    dataset_folder(str(dataset), {**from_files, **settings}.get("data_path", "dataset/"))
     return Request(str(model), str(dataset), config_files, settings, nproc, metrics_file)
 
 
@@ -92,8 +92,8 @@ def _read_yaml(file: str) -> dict[str, Any]:
     path = Path(file)
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path()
-        near = _near(path.name, (entry.name for entry in folder.iterdir()))
-        raise UserError(f"There is no config file {file}.", f"Give a YAML file{near}.")
+        close = near(path.name, (entry.name for entry in folder.iterdir()))
+        raise UserError(f"There is no config file {file}.", f"Give a YAML file{close}.")
     try:
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -104,13 +104,6 @@ def _read_yaml(file: str) -> dict[str, Any]:
             f"{file} holds {type(read).__name__}, no options.", "Write one `key: value` a line."
         )
     return read
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    """Give a clause that names what is spelt nearly so, or nothing."""
-    by_lower = {other.lower(): other for other in names}
-    close = difflib.get_close_matches(name.lower(), by_lower, 3, 0.6)
-    return f"; near it: {', '.join(by_lower[c] for c in close)}" if close else ""
 
 
 def model_names() -> dict[str, str]:
@@ -134,27 +127,8 @@ def _check_model(model: str) -> None:
     if model not in names:
         raise UserError(
             f"There is no model {model!r}.",
-            f"Give one of RecBole's models or {', '.join(MODELS)}{_near(model, names)}.",
+            f"Give one of RecBole's models or {', '.join(MODELS)}{near(model, names)}.",
         )
-
-
-def _check_dataset(dataset: str, data_path: str) -> None:
-    if dataset == "ml-100k":  # RecBole ships it
-        return
-    folder = Path(data_path) / dataset
-    if (folder / f"{dataset}.inter").is_file() or list(folder.glob(f"{dataset}.*.inter")):
-        return
-    there = [entry.name for entry in Path(data_path).glob("*/")] if Path(data_path).is_dir() else []
-    near = _near(dataset, [*there, "ml-100k"])
-    if folder.is_dir():
-        raise UserError(
-            f"The folder {folder} has no {dataset}.inter.",
-            "Name the atomic files as the dataset, or give another --dataset.",
-        )
-    raise UserError(
-        f"There is no dataset {dataset!r} in {data_path}.",
-        f"Put its atomic files into {folder}, or say with --data_path where they lie{near}.",
-    )
 
 
 def _check_options(
@@ -166,7 +140,7 @@ def _check_options(
         if key not in known:
             raise UserError(
                 f"There is no option --{key} for {model}.",
-                f"Leave it out, or put it into a YAML file{_near(key, known)}.",
+                f"Leave it out, or put it into a YAML file{near(key, known)}.",
             )
 
 

@@ -61,10 +61,18 @@ def test_an_unknown_verb(capsys):
     assert "no verb 'fly'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["run", "-h"]])
-def test_help(capsys, words):
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        ([], "usage: recbole-mm <verb>"),
+        (["--help"], "usage: recbole-mm <verb>"),
+        (["run"], "usage: recbole-mm run"),
+        (["run", "-h"], "usage: recbole-mm run"),
+    ],
+)
+def test_help(capsys, words, begins):
     assert main(words) == 0
-    assert capsys.readouterr().out.startswith("usage: recbole-mm run")
+    assert capsys.readouterr().out.startswith(begins)
 
 
 def test_version(capsys):
@@ -90,7 +98,7 @@ def test_ctrl_c_is_no_traceback(capsys, monkeypatch):
     def interrupt(request):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recbole_mmdistill.cli.run", interrupt)
+    monkeypatch.setattr("recbole_mmdistill.cli.run.run", interrupt)
     assert main(WORDS) == 130
     assert capsys.readouterr().err == "interrupted\n"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ..features import (
     FeatureInfo,
     FeatureSource,
     align_features,
+    find_features,
     from_array,
     open_features,
     read_npy,
@@ -69,7 +69,6 @@ def _modalities(given: Any) -> list[str]:
 
 def _find(dataset: Any, modality: str) -> FeatureSource:
     given = dataset.config["feature_path"]
-    name = f"{dataset.dataset_name}.{modality}"
     if isinstance(given, dict):
         given = given.get(modality)
         if given is not None:
@@ -77,14 +76,7 @@ def _find(dataset: Any, modality: str) -> FeatureSource:
     folders = [Path(dataset.dataset_path)]
     if isinstance(given, str):
         folders.insert(0, Path(given))
-    shipped = resources.files("recbole_mmdistill.features") / "shipped"
-    folders.append(Path(str(shipped)))
-    for folder in folders:
-        if (folder / f"{name}.safetensors").is_file():
-            return open_features(folder / f"{name}.safetensors")
-        if (folder / f"{name}.npy").is_file():
-            return read_npy(folder / f"{name}.npy", folder / f"{name}.ids", modality)
-    return open_features(folders[0] / f"{name}.safetensors")  # says how to make it
+    return find_features(dataset.dataset_name, modality, folders)
 
 
 def _open_given(dataset: Any, modality: str, path: str) -> FeatureSource:
@@ -125,3 +117,8 @@ def _log_coverage(dataset: Any, modality: str, aligned: AlignedFeatures) -> None
             [*unknown.examples, *(["..."] if unknown.count > len(unknown.examples) else [])]
         )
     getLogger().info(line)
+    if aligned.info.is_untrained:
+        getLogger().warning(
+            f"{modality}: these features come from an untrained encoder ({aligned.info.encoder}): "
+            "they are a control, and tell nothing of the items."
+        )

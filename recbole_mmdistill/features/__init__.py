@@ -1,7 +1,8 @@
 """Item features: a self-describing file per modality, and their alignment by item token."""
 
 from .align import AlignedFeatures, UnknownItems, align_features
-from .foreign import read_npy
+from .conversion import read_npy
+from .locate import find_features, modalities_of
 from .source import FeatureInfo, FeatureSource, from_array
 from .store import open_features, verify_features, write_features
 
@@ -11,7 +12,9 @@ __all__ = [
     "FeatureSource",
     "UnknownItems",
     "align_features",
+    "find_features",
     "from_array",
+    "modalities_of",
     "open_features",
     "read_npy",
     "verify_features",

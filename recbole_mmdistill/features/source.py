@@ -15,6 +15,7 @@ import torch
 from ..errors import UserError
 
 FLOAT_DTYPES = ("float16", "float32")
+UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class FeatureInfo:
     encoder : str
         Name of the pretrained encoder.
     weights_hash : str
-        SHA-256 of the encoder's weights file, in hexadecimal.
+        SHA-256 of the encoder's weights, in hexadecimal, or :data:`UNTRAINED`.
     pooling : str
         How the encoder's last hidden states became the stored vectors.
     preprocessing : str
@@ -46,6 +47,11 @@ class FeatureInfo:
     preprocessing: str = "unknown"
     source_fields: tuple[str, ...] = ()
     format_version: int = 1
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the encoder had random weights."""
+        return self.weights_hash == UNTRAINED
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +97,7 @@ class FeatureSource:
 
     def __post_init__(self) -> None:
         _check_arrays(self.name, self.values, self.token_mask, len(self.item_tokens))
-        _check_unique(self.name, self.item_tokens)
+        check_unique(self.name, self.item_tokens)
 
     def __len__(self) -> int:
         return len(self.item_tokens)
@@ -187,7 +193,7 @@ def as_item_tokens(name: str, item_tokens: Sequence[str] | np.ndarray) -> np.nda
     return tokens
 
 
-def _check_unique(name: str, item_tokens: np.ndarray) -> None:
+def check_unique(name: str, item_tokens: np.ndarray) -> None:
     """Raise a UserError that names the first item token that stands in two rows."""
     repeated = pd.Index(item_tokens, dtype=object).duplicated()
     if repeated.any():

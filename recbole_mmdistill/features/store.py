@@ -1,14 +1,16 @@
-"""The file format: one safetensors file per dataset and modality, written whole, opened mapped.
+"""The feature file: one modality of one dataset, in a single self-describing safetensors file.
 
-A file ``<dataset>.<modality>.safetensors`` holds the tensors
+It holds the tensors
 
-- ``values`` ``[n_items, n_tokens, dim]``, float16 or float32 (n_tokens = 1: pooled features),
-- ``token_mask`` ``[n_items, n_tokens]``, bool or uint8, optional: nonzero where a token is real,
+- ``values`` ``[n_items, n_tokens, dim]`` float16 or float32,
+- ``token_mask`` ``[n_items, n_tokens]`` bool, True where a token is real (absent: all are),
 - ``item_tokens`` ``[n_bytes]`` uint8 and ``item_token_offsets`` ``[n_items + 1]`` int64: the item
   tokens in UTF-8, item i being the bytes from offset i to offset i + 1,
+- ``input_hashes`` ``[n_items, 16]`` uint8 (absent if unknown): what each item was encoded from,
+  and by what, so that an unchanged item need not be encoded again,
 
 and in its metadata the fields of :class:`FeatureInfo` and ``content_hash``, the SHA-256 of the
-tensors. Nothing in it is code.
+tensors without ``input_hashes``. Nothing in it is code.
 """
 
 from __future__ import annotations
@@ -16,25 +18,31 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from ..errors import UserError
+from ..files import replacing
 from .packing import pack_strings, unpack_strings
-from .source import FeatureInfo, FeatureSource, as_mask, as_tensor, from_array
+from .source import FeatureInfo, FeatureSource, as_item_tokens, as_mask, as_tensor, from_array
 
 FORMAT_VERSION = 1
 TENSORS = ("values", "token_mask", "item_tokens", "item_token_offsets")
 REQUIRED_TENSORS = {"values", "item_tokens", "item_token_offsets"}
+INPUT_HASHES = "input_hashes"
+HASH_BYTES = 16
 REMAKE = "Make the file again, or fetch a whole copy of it."
+CHUNK_BYTES = 1 << 22
+
+_DTYPE_NAMES = {"float16": "F16", "float32": "F32", "uint8": "U8", "int64": "I64", "bool": "BOOL"}
 
 
 def write_features(
@@ -66,40 +74,204 @@ def write_features(
         If a shape or dtype is wrong, an item occurs twice, its token is not valid Unicode, or
         the file cannot be written.
     """
-    path = Path(path)
     source = from_array(values, item_tokens, info, token_mask, name=str(path))
+    whole = source.values.detach().cpu().numpy()
+    mask = None if source.token_mask is None else source.token_mask.cpu().numpy()
+    write_rows(path, chunks_of(whole), whole.shape, whole.dtype, source.item_tokens, info, mask)
+
+
+def write_rows(
+    path: str | Path,
+    chunks: Iterable[np.ndarray],
+    shape: Sequence[int],
+    dtype: np.dtype | type,
+    item_tokens: Sequence[str] | np.ndarray,
+    info: FeatureInfo,
+    token_mask: np.ndarray | None = None,
+    input_hashes: np.ndarray | None = None,
+) -> None:
+    """Write a feature file whose values come in chunks: no more than one is in memory at a time.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file; it appears whole or not at all.
+    chunks : iterable of numpy.ndarray
+        Shape ``[any number, n_tokens, dim]`` each; together the values, in the items' order.
+    shape : sequence of int
+        ``[n_items, n_tokens, dim]``.
+    dtype : numpy.dtype or type
+        float16 or float32.
+    item_tokens : sequence of str
+        Shape ``[n_items]``, each item once.
+    info : FeatureInfo
+        How the features were made.
+    token_mask : numpy.ndarray, optional
+        Shape ``[n_items, n_tokens]``, bool.
+    input_hashes : numpy.ndarray, optional
+        Shape ``[n_items, 16]``, uint8.
+
+    Raises
+    ------
+    UserError
+        If an item token is not valid Unicode, or the file cannot be written.
+    """
+    path = Path(path)
     try:
-        token_bytes, offsets = pack_strings(source.item_tokens)
+        token_bytes, offsets = pack_strings(as_item_tokens(str(path), item_tokens))
     except UnicodeEncodeError as error:
         raise UserError(
             f"An item token for {path} is not valid Unicode ({error.reason}).",
             "Read the item tokens from a file in UTF-8.",
         ) from None
-    tensors = {
-        "values": source.values.detach().cpu().numpy(),
-        "item_tokens": token_bytes,
-        "item_token_offsets": offsets,
-    }
-    if source.token_mask is not None:
-        tensors["token_mask"] = source.token_mask.cpu().numpy()
-    tensors = {key: np.ascontiguousarray(tensor) for key, tensor in tensors.items()}
-    metadata = _metadata_of(info) | {"content_hash": _hash_content(tensors)}
-
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    small = {"item_tokens": token_bytes, "item_token_offsets": offsets}
+    if token_mask is not None:
+        small["token_mask"] = token_mask
+    if input_hashes is not None:
+        small[INPUT_HASHES] = input_hashes
+    dtype = np.dtype(dtype)
+    header = _Header(_metadata_of(info), small, tuple(shape), dtype)
+    digest = hashlib.sha256()
+    for key in sorted({*small} - {INPUT_HASHES}):
+        _hash_tensor(digest, key, small[key])
+    digest.update(f"values {dtype.name} {list(shape)}\n".encode())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        mode = temporary.stat().st_mode  # save_file would let nobody but the owner read it
-        save_file(tensors, temporary, metadata=metadata)
-        temporary.chmod(mode)
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
+        with replacing(path) as file:
+            file.write(header.encode("0" * 64))
+            file.write(np.ascontiguousarray(offsets).data)
+            left = int(np.prod(shape)) * dtype.itemsize
+            for chunk in chunks:
+                data = np.ascontiguousarray(chunk, dtype=dtype).reshape(-1).view(np.uint8).data
+                left -= len(data)
+                file.write(data)
+                digest.update(data)
+            if left != 0:
+                raise ValueError(f"the chunks differ from shape {list(shape)} by {left} bytes")
+            for key in header.after_values:
+                file.write(np.ascontiguousarray(small[key]).reshape(-1).view(np.uint8).data)
+            file.seek(0)
+            file.write(header.encode(digest.hexdigest()))
+    except OSError as error:
         raise UserError(
             f"{path} cannot be written: {error}.", "Give a path in a folder with enough room."
         ) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+
+
+class _Header:
+    """The part of a safetensors file that says where each tensor lies.
+
+    The widest numbers come first, so that each tensor is aligned to its dtype.
+    """
+
+    def __init__(
+        self,
+        metadata: dict[str, str],
+        small: dict[str, np.ndarray],
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+    ) -> None:
+        self.metadata = metadata
+        self.after_values = sorted({*small} - {"item_token_offsets"})
+        self.entries: dict[str, Any] = {}
+        end = 0
+        for key in ("item_token_offsets", "values", *self.after_values):
+            of_key, kind = (shape, dtype) if key == "values" else _shape_and_dtype(small[key])
+            begin, end = end, end + int(np.prod(of_key)) * kind.itemsize
+            self.entries[key] = {
+                "dtype": _DTYPE_NAMES[kind.name],
+                "shape": [*of_key],
+                "data_offsets": [begin, end],
+            }
+
+    def encode(self, content_hash: str) -> bytes:
+        """Give the header's bytes; their number does not depend on the hash."""
+        metadata = self.metadata | {"content_hash": content_hash}
+        text = json.dumps({"__metadata__": metadata, **self.entries}, ensure_ascii=False).encode()
+        text += b" " * (-len(text) % 8)
+        return len(text).to_bytes(8, "little") + text
+
+
+def _shape_and_dtype(tensor: np.ndarray) -> tuple[tuple[int, ...], np.dtype]:
+    return tensor.shape, tensor.dtype
+
+
+def chunks_of(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut values into runs of rows of a few MiB."""
+    rows = max(1, CHUNK_BYTES // max(1, values[:1].nbytes))
+    for first in range(0, len(values), rows):
+        yield values[first : first + rows]
+
+
+class RowReader:
+    """Rows of a feature file, read one by one from the disk and never mapped into memory.
+
+    Mapped pages count as the process's memory once touched; a catalogue read to its end by this
+    takes the memory of one row.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file, as :func:`open_features` takes it.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(n_items, n_tokens, dim)``.
+    dtype : numpy.dtype
+        float16 or float32.
+
+    Raises
+    ------
+    UserError
+        As :func:`open_features`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        source = open_features(path)
+        self.shape = tuple(source.values.shape)
+        self.dtype = np.dtype(str(source.values.dtype).removeprefix("torch."))
+        self._file = open(path, "rb", buffering=0)
+        length = int.from_bytes(self._file.read(8), "little")
+        header = json.loads(self._file.read(length))
+        self._start = 8 + length + header["values"]["data_offsets"][0]
+        self._row_bytes = self.shape[1] * self.shape[2] * self.dtype.itemsize
+
+    def __enter__(self) -> RowReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def read(self, first: int, n_rows: int = 1) -> np.ndarray:
+        """Read rows.
+
+        Parameters
+        ----------
+        first : int
+            Number of the first row.
+        n_rows : int
+            How many, at most up to the last.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``[n_rows, n_tokens, dim]``.
+        """
+        n_rows = min(n_rows, self.shape[0] - first)
+        size = n_rows * self._row_bytes
+        data = os.pread(self._file.fileno(), size, self._start + first * self._row_bytes)
+        return np.frombuffer(data, dtype=self.dtype).reshape(n_rows, *self.shape[1:])
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """Read all rows in their order, a few MiB at a time."""
+        step = max(1, CHUNK_BYTES // self._row_bytes)
+        for first in range(0, self.shape[0], step):
+            yield self.read(first, step)
 
 
 def open_features(path: str | Path) -> FeatureSource:
@@ -143,6 +315,28 @@ def open_features(path: str | Path) -> FeatureSource:
     )
 
 
+def read_input_hashes(path: str | Path) -> np.ndarray | None:
+    """Read what each item of a feature file was encoded from.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Shape ``[n_items, 16]``, uint8; None if the file does not say.
+
+    Raises
+    ------
+    UserError
+        As :func:`open_features`.
+    """
+    with _reading(Path(path)) as file:
+        return file.get_tensor(INPUT_HASHES).numpy() if INPUT_HASHES in file.keys() else None
+
+
 def verify_features(path: str | Path) -> None:
     """Read a feature file to its end and compare it with the hash it was written with.
 
@@ -160,10 +354,15 @@ def verify_features(path: str | Path) -> None:
         If the content differs from what was written, or the file cannot be opened at all.
     """
     written = open_features(path).fingerprint
+    digest = hashlib.sha256()
     with _reading(Path(path)) as file:
-        found = _hash_content(
-            {key: file.get_tensor(key).numpy() for key in TENSORS if key in file.keys()}
-        )
+        for key in sorted({*TENSORS} & {*file.keys()} - {"values"}):
+            _hash_tensor(digest, key, file.get_tensor(key).numpy())
+    with RowReader(path) as reader:
+        digest.update(f"values {reader.dtype.name} {list(reader.shape)}\n".encode())
+        for chunk in reader.chunks():
+            digest.update(chunk.reshape(-1).view(np.uint8).data)
+    found = digest.hexdigest()
     if found != written:
         raise UserError(
             f"The content of {path} has changed since it was written (SHA-256 {found[:12]}..., "
@@ -189,10 +388,11 @@ def _reading(path: Path) -> Iterator[Any]:
 
 def how_to_make(path: Path) -> str:
     """Give the sentence that says how to make a missing feature file."""
-    verb = "image --images FOLDER" if ".image." in path.name else "text --item FILE.item"
+    dataset, _, modality = path.name.removesuffix(".safetensors").rpartition(".")
     return (
-        f"Make it with `python -m recbole_mmdistill.features.encode {verb} --output {path}` "
-        "(with --help it lists the other options), or say in feature_path where it lies."
+        f"Make it with `recbole-mm extract --dataset={dataset} --modality={modality} "
+        f"--output={path}` (with --help it lists the other options), or say in feature_path where "
+        "it lies."
     )
 
 
@@ -239,11 +439,7 @@ def _info_of(path: Path, metadata: dict[str, str]) -> FeatureInfo:
     )
 
 
-def _hash_content(tensors: dict[str, np.ndarray]) -> str:
-    """Hash names, dtypes, shapes and bytes of the tensors, in the order of their names."""
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        tensor = tensors[key]
-        digest.update(f"{key} {tensor.dtype.name} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
+def _hash_tensor(digest: Any, key: str, tensor: np.ndarray) -> None:
+    """Hash name, dtype, shape and bytes of a tensor; the tensors come in the order of names."""
+    digest.update(f"{key} {tensor.dtype.name} {list(tensor.shape)}\n".encode())
+    digest.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)

@@ -18,6 +18,6 @@ def test_importing_features_does_not_import_the_encoders_libraries():
 
 def test_no_file_of_features_knows_recbole():
     imports = re.compile(r"^\s*(import|from)\s+recbole\b", re.MULTILINE)
-    files = list(FOLDER.glob("*.py"))
+    files = list(FOLDER.rglob("*.py"))
     assert files
     assert [file.name for file in files if imports.search(file.read_text())] == []

@@ -104,7 +104,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(path, monkeypatch):
     def no_room(*arguments, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("recbole_mmdistill.features.store.save_file", no_room)
+    monkeypatch.setattr("recbole_mmdistill.files.os.fsync", no_room)
     with pytest.raises(UserError, match=r"toy\.text\.safetensors cannot be written: No space left"):
         write_features(path, torch.zeros(1, 1), ["z"], TEXT)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -134,9 +134,9 @@ def test_zeros_in_place_of_values_are_found(path):
 def test_a_missing_file_says_how_to_make_it(tmp_path):
     with pytest.raises(UserError, match=r"no feature file .*toy\.image\.safetensors\. Make it .*"):
         open_features(tmp_path / "toy.image.safetensors")
-    with pytest.raises(UserError, match=r"features\.encode image --images"):
+    with pytest.raises(UserError, match=r"--dataset=toy --modality=image"):
         open_features(tmp_path / "toy.image.safetensors")
-    with pytest.raises(UserError, match=r"features\.encode text --item"):
+    with pytest.raises(UserError, match=r"--dataset=toy --modality=text"):
         open_features(tmp_path / "toy.text.safetensors")
 
 

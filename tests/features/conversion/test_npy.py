@@ -57,6 +57,12 @@ def test_ids_may_be_an_array(values_path, tmp_path, ids, tokens):
     assert read_npy(values_path, tmp_path / "ids.npy", "text").item_tokens.tolist() == tokens
 
 
+@pytest.mark.parametrize("header", ["", "asin\titemID\n"])
+def test_ids_may_be_a_table_of_row_numbers(values_path, ids_path, header):
+    ids_path.write_text(f"{header}z\t2\nÿ y\t1\nx\t0\n", encoding="utf-8")
+    assert read_npy(values_path, ids_path, "text").item_tokens.tolist() == ["x", "ÿ y", "z"]
+
+
 def test_the_file_is_mapped_and_never_changed(values_path, ids_path):
     source = read_npy(values_path, ids_path, "text")
     source.values.fill_(0)
@@ -118,6 +124,8 @@ def test_missing_files_are_named(values_path, ids_path, tmp_path):
     [
         (b"x\n\nz\n", "Line 2 of .* is empty"),
         (b"x\n\xff\nz\n", r"not UTF-8 \(byte 2\)"),
+        (b"x\t0\ny\t1\n", "1 of the 3 rows of .* have no line in .*: first row 2"),
+        (b"x\t0\ny\t1\nz\t3\n", "Line 3 of .* names row 3, but .* has only 3 rows"),
         (b"x\ny\nx\n", "repeat an item.*'x', in rows 0 and 2"),
     ],
 )

@@ -1,0 +1,64 @@
+"""Options with a meaning and a type, whose mistakes are those of any user."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from ..errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises a UserError where argparse would print its usage.
+
+    Parameters
+    ----------
+    verb : str
+        The verb of ``recbole-mm``.
+    **options
+        Of ``argparse.ArgumentParser``.
+    """
+
+    def __init__(self, verb: str, **options: Any) -> None:
+        super().__init__(
+            prog=f"recbole-mm {verb}",
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **options,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong with the words as a UserError."""
+        what = message[:1].upper() + message[1:]
+        raise UserError(f"{what.rstrip('.')}.", f"Say `{self.prog} --help`.")
+
+
+def add_dataset(parser: Parser, positional: bool = False) -> None:
+    """Add the options that name a dataset, spelt as RecBole's.
+
+    Parameters
+    ----------
+    parser : Parser
+        To add to.
+    positional : bool
+        Whether the dataset is the word without a key.
+    """
+    required: dict[str, Any] = {} if positional else {"required": True}
+    name = "dataset" if positional else "--dataset"
+    parser.add_argument(
+        name, metavar="DATASET", help="name of the dataset, e.g. ml-100k", **required
+    )
+    parser.add_argument(
+        "--data_path", default="dataset/", metavar="FOLDER", help="where datasets lie (dataset/)"
+    )
+    parser.add_argument(
+        "--ITEM_ID_FIELD", default="item_id", metavar="FIELD", help="column of the items (item_id)"
+    )
+
+
+def positive(text: str) -> int:
+    """Read a whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number

@@ -1,0 +1,57 @@
+"""Where a dataset's atomic files lie."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import UserError, near
+
+SHIPPED_BY_RECBOLE = "ml-100k"
+
+
+def dataset_folder(
+    dataset: str, data_path: str | Path, suffixes: Sequence[str] = ("inter",)
+) -> Path:
+    """Find the folder of a dataset as RecBole does.
+
+    Parameters
+    ----------
+    dataset : str
+        Its name.
+    data_path : str or pathlib.Path
+        The folder of the datasets' folders.
+    suffixes : sequence of str
+        Kinds of atomic files, one of which has to be there.
+
+    Returns
+    -------
+    pathlib.Path
+        Holds ``<dataset>.<suffix>``, or ``<dataset>.<split>.<suffix>``.
+
+    Raises
+    ------
+    UserError
+        If there is none; the message has the names nearest to it.
+    """
+    if dataset == SHIPPED_BY_RECBOLE:
+        spec = importlib.util.find_spec("recbole")
+        assert spec is not None and spec.origin is not None  # this package needs it
+        return Path(spec.origin).parent / "dataset_example" / dataset
+    data_path = Path(data_path)
+    folder = data_path / dataset
+    for suffix in suffixes:
+        if (folder / f"{dataset}.{suffix}").is_file() or [*folder.glob(f"{dataset}.*.{suffix}")]:
+            return folder
+    if folder.is_dir():
+        raise UserError(
+            f"The folder {folder} has no {dataset}.{suffixes[0]}.",
+            "Name the atomic files as the dataset, or give another --dataset.",
+        )
+    there = [entry.name for entry in data_path.glob("*/")] if data_path.is_dir() else []
+    close = near(dataset, [*there, SHIPPED_BY_RECBOLE])
+    raise UserError(
+        f"There is no dataset {dataset!r} in {data_path}.",
+        f"Put its atomic files into {folder}, or say with --data_path where they lie{close}.",
+    )

@@ -1,0 +1,246 @@
+"""What an encoder is: inputs in, vectors out, and all that its vectors depend on.
+
+A new kind of encoder is a subclass with four methods; ``tests/features/extraction`` proves it by a
+line in its conformance suite.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...errors import UserError
+from ..store import HASH_BYTES
+from .journal import Failure
+
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+_SEED = 0  # of untrained weights: the same each time, so that such a job can go on, too
+
+Prepare = Callable[[Sequence[bytes]], list[Any]]
+
+
+class Encoder(ABC):
+    """A pretrained encoder, loaded when it is first needed.
+
+    Parameters
+    ----------
+    name : str
+        To be recorded.
+    weights_hash : str
+        SHA-256 of its weights, in hexadecimal, or :data:`UNTRAINED`.
+    pooling : str
+        How its last hidden states become vectors.
+    depends_on : dict
+        What else its vectors depend on; JSON.
+    device : str
+        ``auto``, or a device of torch.
+    precision : str
+        ``auto`` (bfloat16 or float16 on a GPU, float32 elsewhere), or a key of
+        :data:`PRECISIONS`.
+    normalize : bool
+        Whether each vector is divided by its length.
+
+    Attributes
+    ----------
+    preprocessing : str
+        What is done to an input and to the vectors, in words.
+    by_length : bool
+        Whether inputs of like length should share a batch.
+
+    Raises
+    ------
+    UserError
+        If there is no such device.
+    """
+
+    preprocessing: str = ""
+    by_length = False
+
+    def __init__(
+        self,
+        name: str,
+        weights_hash: str,
+        pooling: str,
+        depends_on: dict[str, Any],
+        device: str = "auto",
+        precision: str = "auto",
+        normalize: bool = True,
+    ) -> None:
+        self.name = name
+        self.weights_hash = weights_hash
+        self.pooling = pooling
+        self.device = _device(device)
+        self.precision = _precision(precision, self.device)
+        self.normalize = normalize
+        everything = {
+            "weights": weights_hash,
+            "pooling": pooling,
+            "precision": self.precision,
+            "normalize": normalize,
+            **depends_on,
+        }
+        self._key = json.dumps(everything, sort_keys=True).encode("utf-8")
+        self._model: Any = None
+
+    def input_hash(self, data: bytes) -> bytes:
+        """Name an input, and all else that its vectors depend on, in 16 bytes.
+
+        Parameters
+        ----------
+        data : bytes
+            The input.
+        """
+        digest = hashlib.blake2b(self._key, digest_size=HASH_BYTES)
+        digest.update(data)
+        return digest.digest()
+
+    def lengths(self, inputs: Sequence[bytes]) -> list[int]:
+        """Say how much work each input is; only asked for where ``by_length``."""
+        return [len(data) for data in inputs]
+
+    @property
+    @abstractmethod
+    def prepare(self) -> Prepare:
+        """What turns raw inputs into what :meth:`encode` takes, a Failure where that fails.
+
+        It may run in another process, so it holds no weights and no handle of a device.
+        """
+
+    @abstractmethod
+    def load(self) -> Any:
+        """Load the model, in eval mode, on the CPU.
+
+        Raises
+        ------
+        UserError
+            If the weights do not fit the model.
+        """
+
+    @abstractmethod
+    def forward(self, model: Any, prepared: Sequence[Any]) -> Sequence[torch.Tensor]:
+        """Encode a batch.
+
+        Parameters
+        ----------
+        model : object
+            As :meth:`load` gives it.
+        prepared : sequence
+            Inputs as ``prepare`` gives them.
+
+        Returns
+        -------
+        sequence of torch.Tensor
+            Shape ``[n_tokens, dim]`` each; the number of tokens may differ.
+        """
+
+    @torch.inference_mode()
+    def encode(self, prepared: Sequence[Any]) -> list[np.ndarray | Failure]:
+        """Encode a batch.
+
+        Parameters
+        ----------
+        prepared : sequence
+            Inputs as ``prepare`` gives them, without failures.
+
+        Returns
+        -------
+        list of numpy.ndarray or Failure
+            Shape ``[n_tokens, dim]`` each, float16; a Failure where numbers are not finite.
+        """
+        if self._model is None:
+            self._model = self.load().to(self.device)
+        with self._autocast():
+            vectors = self.forward(self._model, prepared)
+        results: list[np.ndarray | Failure] = []
+        for of_input in vectors:
+            numbers = of_input.float()
+            if self.normalize:
+                numbers = torch.nn.functional.normalize(numbers, dim=-1)
+            numbers = numbers.half()
+            finite = bool(numbers.isfinite().all())
+            results.append(
+                numbers.cpu().numpy() if finite else Failure("was encoded as numbers not finite")
+            )
+        return results
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, PRECISIONS[self.precision])
+
+
+def with_random_weights(build: Callable[[], Any]) -> Any:
+    """Build a model with random weights: the same ones each time, and no one else's numbers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        return build()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"--device is {name!r}, which cannot be used: {first_lines(error)}.",
+            "Say auto, cpu or, with a GPU, cuda.",
+        ) from None
+    return device
+
+
+def _precision(name: str, device: torch.device) -> str:
+    if name != "auto":
+        if name not in PRECISIONS:
+            raise UserError(
+                f"--precision is {name!r}.", f"Say auto or one of {', '.join(PRECISIONS)}."
+            )
+        return name
+    if device.type != "cuda":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+def hash_files(paths: Sequence[Path]) -> str:
+    """Hash files, one after the other, with SHA-256; give it in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_state(model: torch.nn.Module) -> str:
+    """Hash the weights of a model with SHA-256; give it in hexadecimal."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{key} {tensor.dtype} {[*tensor.shape]}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def first_lines(error: BaseException) -> str:
+    """Shorten the message of a library's error to what fits into one sentence."""
+    lines = [line.strip(" \t.:") for line in str(error).splitlines() if line.strip()]
+    return ": ".join(lines[:2])[:300] or type(error).__name__
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory, of the machine or of the GPU, is used up."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "not enough memory" in str(error)

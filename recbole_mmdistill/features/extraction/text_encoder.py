@@ -1,0 +1,163 @@
+"""Text encoders of transformers: BERT and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...errors import UserError
+from .encoder import Encoder, Prepare, first_lines
+from .hub import (
+    hash_settings,
+    hash_weights,
+    load_config,
+    load_model,
+    load_untrained,
+    model_folder,
+    recorded_name,
+)
+
+POOLINGS = ("mean", "cls", "tokens")
+N_TOKENS = 30  # of pooling "tokens", the paper's number
+_LONGEST = 512  # where neither tokenizer nor model names a limit
+
+
+class TextEncoder(Encoder):
+    """A transformers model that reads texts.
+
+    Parameters
+    ----------
+    encoder : str
+        Its folder, or its name on the hub.
+    pooling : str
+        ``mean`` over the real tokens, ``cls`` (the first token), or ``tokens`` (all of them).
+    layer : int
+        Which hidden states: -1 the last ones, -2 those before, ...; 0 the embeddings.
+    max_length : int, optional
+        Tokens that are read of a text; by default all that the model can, with pooling
+        ``tokens`` :data:`N_TOKENS`.
+    untrained : bool
+        Whether to take random weights.
+    **settings
+        See :class:`Encoder`.
+
+    Raises
+    ------
+    UserError
+        If the model cannot be had, or has no such layer or length.
+    """
+
+    by_length = True
+
+    def __init__(
+        self,
+        encoder: str,
+        pooling: str = "mean",
+        layer: int = -1,
+        max_length: int | None = None,
+        untrained: bool = False,
+        **settings: Any,
+    ) -> None:
+        self._folder = model_folder(encoder, untrained)
+        self._untrained = untrained
+        self._config = load_config(self._folder)
+        # Of a model of several towers, such as CLIP, the one that reads.
+        text = getattr(self._config, "text_config", None) or self._config
+        self._of_tower = text is not self._config
+        self._tokenizer = self._load_tokenizer()
+        self._layer = layer
+        self._max_length = self._checked_length(text, max_length, pooling)
+        n_layers = text.num_hidden_layers
+        if not -n_layers - 1 <= layer <= n_layers:
+            raise UserError(
+                f"--layer is {layer}, but {encoder} has {n_layers} layers.",
+                f"Say -1 for the last, or a number from {-n_layers - 1} to {n_layers}.",
+            )
+        if pooling == "cls" and self._of_tower:
+            raise UserError(
+                f"--pooling is cls, but the first token of {encoder} has read no other.",
+                "Say --pooling=mean.",
+            )
+        super().__init__(
+            name=recorded_name(encoder),
+            weights_hash=hash_weights(self._folder, untrained),
+            pooling={"mean": "mean over tokens", "cls": "first token", "tokens": "all tokens"}[
+                pooling
+            ]
+            + ("" if layer == -1 else f" of layer {layer}"),
+            depends_on={
+                "kind": "text",
+                "settings": hash_settings(self._folder),
+                "max_length": self._max_length,
+            },
+            **settings,
+        )
+        self._pool = pooling
+        self.preprocessing = f"up to {self._max_length} tokens"
+
+    def _load_tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(self._folder), local_files_only=True)
+        except Exception as error:  # whatever a damaged file makes the tokenizers raise
+            raise UserError(
+                f"The tokenizer in {self._folder} cannot be loaded: {first_lines(error)}.",
+                "Fetch the whole folder of the model again.",
+            ) from None
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return tokenizer
+
+    def _checked_length(self, config: Any, given: int | None, pooling: str) -> int:
+        positions = getattr(config, "max_position_embeddings", None) or _LONGEST
+        # RoBERTa's kin count positions from the padding's number on, and so have fewer.
+        limit = min(self._tokenizer.model_max_length, positions)
+        if limit == positions and config.model_type in ("roberta", "xlm-roberta", "camembert"):
+            limit -= config.pad_token_id + 1
+        if given is None:
+            return min(limit, N_TOKENS) if pooling == "tokens" else limit
+        if not 3 <= given <= limit:
+            raise UserError(
+                f"--max_length is {given}, but {self._folder} reads 3 to {limit} tokens.",
+                "Give a number between these.",
+            )
+        return given
+
+    def _token_ids(self, inputs: Sequence[bytes]) -> list[list[int]]:
+        texts = [data.decode("utf-8") for data in inputs]
+        encoded = self._tokenizer(texts, truncation=True, max_length=self._max_length)
+        return encoded["input_ids"]
+
+    def lengths(self, inputs: Sequence[bytes]) -> list[int]:
+        """Count the tokens of texts: padding is small where texts of one length share a batch."""
+        return [len(token_ids) for token_ids in self._token_ids(inputs)]
+
+    @property
+    def prepare(self) -> Prepare:
+        """Turn texts into token ids."""
+        return self._token_ids
+
+    def load(self) -> Any:
+        """Load the model."""
+        model = load_untrained(self._folder) if self._untrained else load_model(self._folder)
+        if self._of_tower:
+            return model.text_model
+        return model.get_encoder() if self._config.is_encoder_decoder else model
+
+    def forward(self, model: Any, prepared: Sequence[Any]) -> Sequence[torch.Tensor]:
+        """Encode token ids, see :meth:`Encoder.forward`."""
+        inputs = self._tokenizer.pad({"input_ids": [*prepared]}, return_tensors="pt")
+        inputs = {key: inputs[key].to(self.device) for key in ("input_ids", "attention_mask")}
+        if self._layer == -1:
+            hidden = model(**inputs).last_hidden_state  # [batch_size, n_words, dim]
+        else:
+            hidden = model(**inputs, output_hidden_states=True).hidden_states[self._layer]
+        if self._pool == "cls":
+            return list(hidden[:, :1])
+        if self._pool == "tokens":
+            return [of_text[: len(ids)] for of_text, ids in zip(hidden, prepared)]
+        is_word = inputs["attention_mask"].unsqueeze(-1)
+        return list(((hidden * is_word).sum(1) / is_word.sum(1)).unsqueeze(1))
