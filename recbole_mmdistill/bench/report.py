@@ -101,14 +101,11 @@ def write(path: Path, results: Sequence[dict[str, Any]]) -> None:
     path : Path
         Where to.
     results : sequence of dict
-        As :func:`compare` returns them.
+        Each with ``name``, ``ratio``, ``target`` and ``reached``.
     """
     for result in results:
         verdict = "reached" if result["reached"] else "missed"
-        print(
-            f"{result['name']}: {result['ours']['median']:.4g} against "
-            f"{result['recbole']['median']:.4g}, 1/{result['recbole_over_ours']} "
-            f"(target 1/{1 / result['target']:.0f}: {verdict})"
-        )
+        ratio, target = result["ratio"]["median"], result["target"]
+        print(f"{result['name']}: ratio {ratio:.4g} (target {target:.4g}: {verdict})")
     command = " ".join(["python -m recbole_mmdistill.bench", *sys.argv[1:]])
     write_json(path, {"command": command, "machine": machine(), "results": list(results)})

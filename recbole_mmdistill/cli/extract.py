@@ -12,7 +12,7 @@ from ..datasets import dataset_folder
 from ..errors import UserError
 from ..features.atomic import ItemTable, interaction_files
 from ..features.pictures import PictureFolder
-from .arguments import Parser, add_dataset, positive
+from .arguments import Parser, add_dataset, not_negative, positive
 
 if TYPE_CHECKING:
     from ..features.extraction import Summary, Template
@@ -84,7 +84,7 @@ def build_parser() -> Parser:
     image.add_argument("--crop_mode", choices=("center", "squash", "border"))
     image.add_argument(
         "--num_workers",
-        type=int,
+        type=not_negative,
         metavar="N",
         help="processes that decode (half the cores)",
     )

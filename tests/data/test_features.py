@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_mmdistill.errors import UserError
+from recbole_mmdistill.features import FeatureInfo, write_features
 from tests.data.builders import ITEMS, number_of, ours, write_inter, write_vectors
 
 
@@ -44,6 +45,16 @@ def test_each_item_gets_its_own_vector(k_core, order, missing):
 def test_no_modalities_no_features():
     for nothing in ([], None):
         assert ours(modalities=nothing).item_features == {}
+
+
+@pytest.mark.parametrize(("weights", "warnings"), [("untrained", 1), ("0f" * 32, 0)])
+def test_features_of_an_untrained_encoder_are_warned_of(tiny, caplog, weights, warnings):
+    info = FeatureInfo("text", encoder="some bert", weights_hash=weights)
+    write_features(tiny / "tiny.text.safetensors", torch.ones(6, 1, 3), ITEMS, info)
+    ours(modalities=["text"])
+    said = [record.message for record in caplog.records if "untrained encoder" in record.message]
+    assert len(said) == warnings
+    assert all("some bert" in line for line in said)
 
 
 def test_modalities_are_switched_on_one_by_one(tiny):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageFile
 
@@ -277,6 +277,7 @@ def test_cut_off_in_the_middle_it_is_refused_whatever_another_library_has_set(mo
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
+@settings(deadline=None)  # a changed size may still be decoded, slowly
 @given(
     st.sampled_from(["JPEG", "progressive JPEG", "PNG", "WEBP", "GIF"]),
     st.dictionaries(st.floats(0.3, 0.9), st.integers(0, 255), min_size=1, max_size=5),
@@ -290,7 +291,7 @@ def test_with_bytes_changed_it_is_a_picture_or_refused(kind, changes):
     except UnreadablePicture as error:
         assert str(error)
     else:
-        assert (image.mode, image.size) == ("RGB", noise().size)
+        assert image.mode == "RGB"
 
 
 @given(st.sampled_from([saved(noise(), kind)[:12] for kind in FORMATS]), st.binary(max_size=200))

@@ -20,7 +20,7 @@ _COMMENT_OR_CODE = re.compile(
 _TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9:-]*)(?:\s[^<>=]*=[^<>]*)?\s*/?>|<[!?][a-zA-Z][^<>]*>")
 _INLINE = frozenset("a abbr b em font i small span strong sub sup u".split())
 _UNSEEN = re.compile("[\u00ad\u200b\u2060\ufeff]")  # soft hyphen, spaces of no width
-_INVERTED_ARTICLE = re.compile(r"^(.+?), (The|An?|Las?|Les?|L'|El|Los|Il|Das|Der)(?=$| \()")
+_INVERTED_ARTICLE = re.compile(r"^(.*?\S), (The|An?|Las?|Les?|L'|El|Los|Il|Das|Der)(?=$| \()")
 _FIELD = re.compile(r"\{(\w+)\}")
 _SECTION = re.compile(r"\[([^\[\]]*)\]")
 

@@ -146,6 +146,7 @@ def test_scripts_and_emoji_stay(text):
         ("Love, Theoretically", "Love, Theoretically"),
         ("Wait, The Bus Comes", "Wait, The Bus Comes"),
         (", The", ", The"),
+        ("one , The", "one , The"),
         ("one, the", "one, the"),
     ],
 )
