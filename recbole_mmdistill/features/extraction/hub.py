@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -150,12 +148,8 @@ def recorded_name(given: str) -> str:
     folder = Path(given)
     if not folder.is_dir():
         return given
-    resolved = folder.resolve()
-    try:
-        named = json.loads((resolved / "config.json").read_text("utf-8")).get("_name_or_path")
-    except (OSError, ValueError, AttributeError):
-        named = None
-    return named if named and not os.path.isabs(named) else resolved.name
+    folder = folder.resolve()
+    return folder.name if folder.name != "model" else f"{folder.parent.name}/model"
 
 
 def reach_hub() -> str:
