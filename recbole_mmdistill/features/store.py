@@ -239,6 +239,10 @@ class RowReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def read(self, first: int, n_rows: int = 1) -> np.ndarray:

@@ -172,7 +172,6 @@ def reach_hub() -> str:
 def _from_hub(name: str, untrained: bool) -> Path:
     from huggingface_hub import snapshot_download
 
-    kinds = _WEIGHTS[:0] if untrained else _WEIGHTS
     try:
         cached = Path(snapshot_download(name, local_files_only=True))
         if (cached / "config.json").is_file() and (untrained or weight_files(cached)):
@@ -183,7 +182,7 @@ def _from_hub(name: str, untrained: bool) -> Path:
     folder = Path()
     if not reason:
         try:
-            for pattern in kinds or ("*.json",):
+            for pattern in ("*.json",) if untrained else _WEIGHTS:
                 folder = Path(snapshot_download(name, allow_patterns=[*_REST, pattern]))
                 if weight_files(folder):
                     break

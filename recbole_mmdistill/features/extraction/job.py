@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,8 +135,7 @@ def extract(
         source_fields=inputs.source_fields,
     )
     with Journal(output.with_name(f".{output.name}.partial")) as journal:
-        earlier = _Earlier(output)
-        with earlier:
+        with closing(_Earlier(output)) as earlier:
             found = _scan(inputs, encoder)
             outcomes: dict[bytes, Outcome] = {
                 key: earlier.outcomes[key] for key in found.rows_of if key in earlier.outcomes
@@ -351,12 +351,10 @@ class _Earlier:
             key: Kept(row, int(n)) for row, (key, n) in enumerate(zip(self.hashes, n_tokens)) if n
         }
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the file."""
         if self._rows is not None:
-            self._rows.__exit__(None, None, None)
+            self._rows.close()
 
     def read(self, kept: Kept) -> np.ndarray:
         """Read vectors: ``[n_tokens, dim]``, float16."""
