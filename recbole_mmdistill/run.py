@@ -15,7 +15,7 @@ import yaml
 
 from .datasets import dataset_folder
 from .errors import UserError, near
-from .files import write_json
+from .files import read_yaml, write_json
 from .integration.registration import MODELS
 
 # Options that RecBole reads and that stand in none of its property files.
@@ -73,7 +73,7 @@ def read_request(given: Mapping[str, Any]) -> Request:
     config_files = str(settings.pop("config_files", "")).split()
     from_files: dict[str, Any] = {}
     for file in config_files:
-        from_files.update(_read_yaml(file))
+        from_files.update(read_yaml(file))
     model = settings.pop("model", None) or from_files.get("model") or "IDMMDistill"
     dataset = settings.pop("dataset", None) or from_files.get("dataset")
     nproc = settings.pop("nproc", 1)
@@ -86,24 +86,6 @@ def read_request(given: Mapping[str, Any]) -> Request:
     _check_options(settings, str(model), str(dataset), from_files)
     dataset_folder(str(dataset), {**from_files, **settings}.get("data_path", "dataset/"))
     return Request(str(model), str(dataset), config_files, settings, nproc, metrics_file)
-
-
-def _read_yaml(file: str) -> dict[str, Any]:
-    path = Path(file)
-    if not path.is_file():
-        folder = path.parent if path.parent.is_dir() else Path()
-        close = near(path.name, (entry.name for entry in folder.iterdir()))
-        raise UserError(f"There is no config file {file}.", f"Give a YAML file{close}.")
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{file} is no YAML: {reason}.", "Mend it there.") from None
-    if not isinstance(read, dict):
-        raise UserError(
-            f"{file} holds {type(read).__name__}, no options.", "Write one `key: value` a line."
-        )
-    return read
 
 
 def model_names() -> dict[str, str]:

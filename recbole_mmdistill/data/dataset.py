@@ -12,10 +12,10 @@ from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 
-from . import splitting
+from . import holding_out, splitting
 from .features import load_features
 from .interaction import Histories, HistoryInteraction
-from .sequences import Windows, flat_order, make_rows, make_windows
+from .sequences import Windows, flat_order, make_rows, make_rows_of_warm, make_windows
 
 WINDOWS = "windows"
 _CHUNK_ROWS = 100_000  # read at once; a string object for each cell lives no longer than that
@@ -32,7 +32,9 @@ class MultiModalSequentialDataset(SequentialDataset):
     Parameters
     ----------
     config : recbole.config.Config
-        Beside RecBole's options ``modalities``, ``feature_path`` and ``train_sequences``.
+        Beside RecBole's options ``modalities``, ``feature_path`` and ``train_sequences``; and
+        what it holds back: ``cold_item_ratio``, ``missing_features``, ``popularity_skew``. The
+        rows of cold items are all in the last split, for test.
 
     Attributes
     ----------
@@ -50,6 +52,7 @@ class MultiModalSequentialDataset(SequentialDataset):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._windows: Windows | None = None
+        self._cold: np.ndarray | None = None  # bool [n_items], items that training never sees
         # A plugin model says how it is trained; any other model gets RecBole's rows, all fields.
         self._only_items = config["train_sequences"] is not None
         self.item_features = load_features(self)
@@ -164,15 +167,27 @@ class MultiModalSequentialDataset(SequentialDataset):
         self.inter_feat = HistoryInteraction(columns, start, self.item_list_length_field, histories)
 
     def _order(self, flat: dict[str, torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Positions in the flat order of all interactions, and of the rows' targets.
+        """Positions of the interactions in histories' flat order, and of the rows' targets.
 
-        The latter with where, in the flat order, their histories start, and the lengths of these.
+        The latter with where, in that order, their histories start, and the lengths of these.
         """
         user, time = flat[self.uid_field].numpy(), flat[self.time_field]
         order = flat_order(user, (time if time.dim() == 1 else time[..., 0]).numpy())
-        target, start, length = make_rows(user[order], self.max_item_list_len)
+        item, seed = flat[self.iid_field].numpy(), self.config["seed"]
+        if self.config["popularity_skew"]:
+            skew = float(self.config["popularity_skew"])
+            order = order[holding_out.thin_out(user[order], item[order], skew, seed)]
+        in_history = order
+        if self.config["cold_item_ratio"]:
+            ratio = float(self.config["cold_item_ratio"])
+            self._cold = holding_out.choose_cold(self.item_num, ratio, seed)
+            cold = self._cold[item[order]]
+            in_history = order[~cold]
+            target, start, length = make_rows_of_warm(user[order], cold, self.max_item_list_len)
+        else:
+            target, start, length = make_rows(user[order], self.max_item_list_len)
         rows = order[target], start.astype(np.int32), length
-        return torch.from_numpy(order), [torch.from_numpy(row) for row in rows]
+        return torch.from_numpy(in_history), [torch.from_numpy(row) for row in rows]
 
     @staticmethod
     def _as_read_by_models(values: torch.Tensor) -> torch.Tensor:
@@ -191,6 +206,9 @@ class MultiModalSequentialDataset(SequentialDataset):
     def _copies(self, parts: splitting.Parts) -> list[MultiModalSequentialDataset]:
         """Copies of this dataset with a part of the rows each; their columns are views."""
         self._drop_unused_col()
+        if self._cold is not None:
+            is_cold = self._cold[self.inter_feat[self.iid_field].numpy()]
+            parts = splitting.move_to_last(parts, is_cold)
         self.inter_feat._reindex(torch.from_numpy(parts.rows))
         ends = np.cumsum(parts.size)
         return [self.copy(self.inter_feat[end - size : end]) for size, end in zip(parts.size, ends)]

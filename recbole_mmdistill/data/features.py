@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..errors import UserError
@@ -19,11 +21,14 @@ from ..features import (
     open_features,
     read_npy,
 )
+from . import holding_out
 
 _PRELOADED = "preload:"
 
 
-def load_features(dataset: Any) -> dict[str, AlignedFeatures]:
+def load_features(
+    dataset: Any, modalities: Sequence[str] | None = None
+) -> dict[str, AlignedFeatures]:
     """Open and align the features of every modality of ``modalities``.
 
     A modality is looked for at ``feature_path`` (a folder, or a mapping of modalities to files),
@@ -36,24 +41,42 @@ def load_features(dataset: Any) -> dict[str, AlignedFeatures]:
     ----------
     dataset : recbole.data.dataset.Dataset
         With its items already numbered.
+    modalities : sequence of str, optional
+        By default those of the config.
 
     Returns
     -------
     dict of str to AlignedFeatures
-        In the order of ``modalities``.
+        In the order of ``modalities``; without those that ``missing_features`` takes away.
 
     Raises
     ------
     UserError
         A file is missing, damaged or of another dataset, or ``modalities`` is no list of names.
     """
+    config = dataset.config
+    names = _modalities(config["modalities"] if modalities is None else modalities)
+    holding_out.check_options(config, names)
+    missing = config["missing_features"] or {}
     found = {}
-    for modality in _modalities(dataset.config["modalities"]):
+    for modality in names:
         source = _find(dataset, modality)
         aligned = align_features(source, dataset.field2id_token[dataset.iid_field])
+        if missing.get(modality):
+            aligned = aligned.without(_choose_missing(dataset, missing[modality]))
         _log_coverage(dataset, modality, aligned)
         found[modality] = aligned
     return found
+
+
+def _choose_missing(dataset: Any, ratio: float) -> torch.Tensor:
+    item = dataset.inter_feat[dataset.iid_field].to_numpy()
+    count = np.bincount(item, minlength=dataset.item_num)
+    config = dataset.config
+    missing_from = config["missing_from"] or holding_out.FROM_ALL
+    return torch.from_numpy(
+        holding_out.choose_missing(count, ratio, missing_from, config["seed"])
+    )
 
 
 def _modalities(given: Any) -> list[str]:

@@ -109,6 +109,33 @@ def make_rows(user: np.ndarray, max_length: int) -> Rows:
     return Rows(target, target - length, length)
 
 
+def make_rows_of_warm(user: np.ndarray, cold: np.ndarray, max_length: int) -> Rows:
+    """Find every row whose history holds no cold item; cold ones are targets all the same.
+
+    Parameters
+    ----------
+    user : numpy.ndarray
+        Users in the flat order, ``[n_interactions]``.
+    cold : numpy.ndarray
+        Bool ``[n_interactions]``, whether an interaction's item is cold.
+    max_length : int
+        L, the longest history.
+
+    Returns
+    -------
+    Rows
+        In the flat order of their targets. ``target`` counts in it, but ``start`` counts in the
+        flat order of the warm interactions alone: histories are to be cut from these.
+    """
+    n_warm = np.cumsum(~cold) - ~cold  # warm interactions before each one
+    begins = np.ones(len(user), dtype=bool)
+    begins[1:] = user[1:] != user[:-1]
+    first = n_warm[np.flatnonzero(begins)][np.cumsum(begins) - 1]
+    length = np.minimum(n_warm - first, max_length)
+    target = np.flatnonzero(length > 0)
+    return Rows(target, n_warm[target] - length[target], length[target])
+
+
 def make_windows(target: np.ndarray, max_length: int) -> Windows:
     """Cut the stretches in front of targets into windows that cover each target once.
 

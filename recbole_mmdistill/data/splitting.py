@@ -139,3 +139,26 @@ def by_time(user: np.ndarray, time: np.ndarray, ratios: Sequence[float]) -> Part
     n_early = np.add.reduceat(is_early, np.cumsum(groups.size) - groups.size)
     n_train = (n_early * (ratios[0] / (1 - ratios[2]))).astype(np.int64)
     return groups.cut(np.stack([n_train, n_early], axis=1))
+
+
+def move_to_last(parts: Parts, chosen: np.ndarray) -> Parts:
+    """Move rows into the last part, behind those that are there; each part keeps its order.
+
+    Parameters
+    ----------
+    parts : Parts
+        Rows in parts.
+    chosen : numpy.ndarray
+        Bool ``[n]``, whether the row of this number is moved.
+
+    Returns
+    -------
+    Parts
+    """
+    last = len(parts.size) - 1
+    part = np.repeat(np.arange(last + 1), parts.size)
+    moved = chosen[parts.rows] & (part < last)
+    part[moved] = last + 1
+    rows = parts.rows[group_order(part)]
+    size = np.bincount(part, minlength=last + 2)
+    return Parts(rows, np.append(size[:last], size[last] + size[last + 1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,12 +50,16 @@ class AlignedFeatures:
         Shape ``[n_items]``, int64, -1 where the item has no feature; always at position 0.
     unknown_items : UnknownItems
         Items of the source that the dataset does not have.
+    withheld : torch.Tensor or None
+        Shape ``[n_items]``, bool: items whose features are there but not given, see
+        :meth:`without`.
     """
 
     source: FeatureSource
     item_tokens: Sequence[str] | np.ndarray
     row_of_item: torch.Tensor
     unknown_items: UnknownItems
+    withheld: torch.Tensor | None = None
 
     @property
     def modality(self) -> str:
@@ -92,8 +96,21 @@ class AlignedFeatures:
         """Length of a token's vector."""
         return self.values.shape[2]
 
+    def without(self, items: torch.Tensor) -> AlignedFeatures:
+        """Give the same features, but none for some items.
+
+        Parameters
+        ----------
+        items : torch.Tensor
+            Shape ``[n_items]``, bool: which items lose theirs.
+        """
+        row_of_item = self.row_of_item.masked_fill(items, -1)
+        withheld = items if self.withheld is None else items | self.withheld
+        return replace(self, row_of_item=row_of_item, withheld=withheld)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _align_again, (self.source, self.item_tokens, self.source.fingerprint)
+        known = (self.source, self.item_tokens, self.source.fingerprint)
+        return _align_again, (*known, self.withheld)
 
 
 def align_features(
@@ -126,10 +143,14 @@ def align_features(
 
 
 def _align_again(
-    source: FeatureSource, item_tokens: Sequence[str] | np.ndarray, checked: str
+    source: FeatureSource,
+    item_tokens: Sequence[str] | np.ndarray,
+    checked: str,
+    withheld: torch.Tensor | None = None,
 ) -> AlignedFeatures:
     """Align an unpickled source; its numbers are checked again only if the file has changed."""
-    return _align(source, item_tokens, check_values=source.fingerprint != checked)
+    aligned = _align(source, item_tokens, check_values=source.fingerprint != checked)
+    return aligned if withheld is None else aligned.without(withheld)
 
 
 def _align(

@@ -10,7 +10,10 @@ MODELS = {"IDMMDistill": "recbole_mmdistill.model.idmmdistill"}
 
 # RecBole compares these with those a cached dataset was made with: what shapes the dataset and
 # is not among them would be served stale.
-DATASET_OPTIONS = ("modalities", "feature_path", "train_sequences", "encoding")
+DATASET_OPTIONS = (
+    *("modalities", "feature_path", "train_sequences", "encoding"),
+    *("missing_features", "missing_from", "cold_item_ratio", "popularity_skew"),
+)
 
 
 def install() -> None:

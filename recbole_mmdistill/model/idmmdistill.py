@@ -78,6 +78,7 @@ class IDMMDistill(SequentialRecommender):
         self.hidden_size: int = config["hidden_size"]
         self.train_candidates = resolve_candidates(config["train_candidates"], self.n_items)
         self.n_negatives = int(config["n_negatives"])
+        self.mean_ce_weight = float(config["mean_ce_weight"])
         self.kd_weight = float(config["kd_weight"])
         self.kd_ramp_epochs = float(config["kd_ramp_epochs"])
         self.kd_temperature = float(config["kd_temperature"])
@@ -214,6 +215,7 @@ class IDMMDistill(SequentialRecommender):
                 **self._sampling(item_seq, target_seq, positions, candidates, index),
             ),
             distillation,
+            mean_ce_weight=self.mean_ce_weight,
         )
         if self.training:
             self.train_steps += 1

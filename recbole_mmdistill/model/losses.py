@@ -103,6 +103,7 @@ def branch_loss(
     candidates: Candidates,
     distillation: Distillation | None = None,
     ce_weight: float = 1.0,
+    mean_ce_weight: float = 0.0,
 ) -> BranchLoss:
     """Cross entropy of every branch, and what the branches teach each other (ODMT eq. 9 to 13).
 
@@ -133,7 +134,9 @@ def branch_loss(
     if torch.is_autocast_enabled(user.device.type):
         dtype = torch.get_autocast_dtype(user.device.type)
         user, item = user.to(dtype), item.to(dtype)
-    total, ce, kd = _BlockwiseLoss.apply(user, item, candidates, distillation, ce_weight)
+    total, ce, kd = _BlockwiseLoss.apply(
+        user, item, candidates, distillation, ce_weight, mean_ce_weight
+    )
     return BranchLoss(total, ce, kd)
 
 
@@ -148,9 +151,10 @@ class _BlockwiseLoss(torch.autograd.Function):
         candidates: Candidates,
         distillation: Distillation | None,
         ce_weight: float,
+        mean_ce_weight: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.autocast(user.device.type, enabled=False):
-            sums = _Sums(user, item, candidates, distillation, ce_weight)
+            sums = _Sums(user, item, candidates, distillation, ce_weight, mean_ce_weight)
             n_rows = user.size(1)
             block = _GPU_BLOCK if user.is_cuda else _CPU_BLOCK
             n_block = max(1, block // item.size(1))
@@ -158,14 +162,14 @@ class _BlockwiseLoss(torch.autograd.Function):
                 sums.add_block(slice(first, min(first + n_block, n_rows)))
         ctx.save_for_backward(sums.grad_user, sums.grad_item)
         weight = distillation.weight if distillation is not None else 0.0
-        total = ce_weight * sums.ce + weight * sums.kd
+        total = ce_weight * sums.ce + mean_ce_weight * sums.mean_ce + weight * sums.kd
         ctx.mark_non_differentiable(sums.ce, sums.kd)
         return total, sums.ce, sums.kd
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         grad_user, grad_item = ctx.saved_tensors
-        return grads[0] * grad_user, grads[0] * grad_item, None, None, None
+        return grads[0] * grad_user, grads[0] * grad_item, None, None, None, None
 
 
 @dataclass
@@ -177,7 +181,9 @@ class _Sums:
     candidates: Candidates
     distillation: Distillation | None
     ce_weight: float
+    mean_ce_weight: float
     ce: Tensor = field(init=False)
+    mean_ce: Tensor = field(init=False)
     kd: Tensor = field(init=False)
     grad_user: Tensor = field(init=False)
     grad_item: Tensor = field(init=False)
@@ -186,6 +192,7 @@ class _Sums:
         n_branches, n_rows, _ = self.user.shape
         options: dict[str, Any] = {"dtype": torch.float32, "device": self.user.device}
         self.ce = torch.zeros((), **options)
+        self.mean_ce = torch.zeros((), **options)
         self.kd = torch.zeros((), **options)
         self.grad_user = torch.empty(self.user.shape, **options)
         self.grad_item = torch.zeros(self.item.shape, **options)
@@ -204,6 +211,8 @@ class _Sums:
     def add_block(self, rows: slice) -> None:
         logits = [self._logits(branch, rows) for branch in range(len(self.user))]
         gradients = [self._cross_entropy(b, logit, rows) for b, logit in enumerate(logits)]
+        if self.mean_ce_weight and len(logits) > 1:
+            self._mean_cross_entropy(logits, gradients, rows)
         if self.distillation is not None and self.distillation.pairs:
             self._distill(logits, gradients)
         for branch, gradient in enumerate(gradients):
@@ -239,6 +248,23 @@ class _Sums:
         self.ce += loss.sum() * self.share[branch]
         scale = valid * (self.ce_weight * self.share[branch])
         return softmax.probability.mul_(scale).scatter_add_(1, target, -scale)
+
+    def _mean_cross_entropy(
+        self, logits: list[Tensor], gradients: list[Tensor], rows: slice
+    ) -> None:
+        """Add a block's cross entropy of the final score to the loss and the gradients."""
+        weight = self._mean_weight()
+        target = self.candidates.target[rows, None]
+        mean = weight[0] * logits[0]
+        for w, logit in zip(weight[1:], logits[1:]):
+            mean.addcmul_(w, logit)
+        softmax = _Softmax.of(mean)
+        self.mean_ce += (softmax.log_sum - mean.gather(1, target)).sum() / self.n_rows
+        scale = self.mean_ce_weight / self.n_rows
+        towards = softmax.probability.mul_(scale)
+        towards.scatter_add_(1, target, torch.full_like(mean[:, :1], -scale))
+        for branch, share in enumerate(weight):
+            gradients[branch].addcmul_(share, towards)
 
     def _distill(self, logits: list[Tensor], gradients: list[Tensor]) -> None:
         """Add a block's divergences to the loss and to the branches' gradients."""

@@ -1,0 +1,1 @@
+"""Side-by-side benchmarks: one YAML of studies in, trials on disk, a report out."""

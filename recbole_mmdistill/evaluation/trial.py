@@ -1,0 +1,120 @@
+"""One trial: a model trained and tested once, and everything a comparison needs to know of it.
+
+A trial runs in a process of its own (``python -m recbole_mmdistill.evaluation.trial``): so its peak
+memory is its own, its failure costs nothing but itself, and killed it leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..bench.report import machine
+from ..files import write_text
+
+TOP_K = [5, 10, 20]
+_METRICS = {"topk": TOP_K, "metrics": ["Hit", "NDCG", "MRR"], "valid_metric": "NDCG@10"}
+
+
+def run_trial(
+    model: str,
+    dataset: str,
+    settings: Mapping[str, Any],
+    grouped_by: Sequence[str] = (),
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Train a model, load its best epoch, and rank the test targets among all items.
+
+    The dataset is :class:`~recbole_mmdistill.data.MultiModalSequentialDataset` for every model: so
+    all of them see the same rows in the same exact order of time, and its options (cold items,
+    missing features) are there for all. Training, validation and stopping are RecBole's own.
+
+    Parameters
+    ----------
+    model, dataset : str
+        Their names.
+    settings : Mapping of str to object
+        Options over RecBole's and this package's defaults.
+    grouped_by : sequence of str
+        Modalities by whose presence test rows are told apart, whatever the model reads.
+    folder : Path, optional
+        Where the description of the test rows goes; by default it is dropped.
+
+    Returns
+    -------
+    dict
+        ``epochs``: what :func:`~recbole_mmdistill.integration.watching.watch_training` keeps;
+        ``valid``: the best epoch's validation metrics; ``test``: RecBole's own test metrics;
+        ``ranks``: the test targets' ranks by :func:`~.ranking.variants`; ``rows``: name of the
+        description of the test rows (:class:`~.rows.Rows`); ``parameters``; ``peak_memory_mib``; ``test_cpu_seconds`` of RecBole's
+        full-ranking evaluation.
+
+    Raises
+    ------
+    UserError
+        An option has no sense.
+    """
+    import torch
+    from recbole.config import Config
+    from recbole.data import data_preparation
+    from recbole.utils import get_model, get_trainer, init_seed
+
+    from ..data import MultiModalSequentialDataset
+    from ..data.features import load_features
+    from ..integration.watching import tensorboard_in, watch_training
+    from .ranking import rank_targets, variants
+    from .rows import describe_rows
+
+    with tempfile.TemporaryDirectory() as scratch, tensorboard_in(scratch):
+        presets = {"use_gpu": torch.cuda.is_available(), "checkpoint_dir": scratch, **_METRICS}
+        config = Config(model=model, dataset=dataset, config_dict={**presets, **settings})
+        init_seed(config["seed"], config["reproducibility"])
+        whole = MultiModalSequentialDataset(config)
+        present = {name: f.present for name, f in load_features(whole, grouped_by).items()}
+        train, valid, test = data_preparation(config, whole)
+        network = get_model(model)(config, train.dataset).to(config["device"])
+        trainer = get_trainer(config["MODEL_TYPE"], model)(config, network)
+        with watch_training(trainer) as epochs:
+            _, valid_result = trainer.fit(train, valid, saved=True, show_progress=False)
+        started = time.process_time()
+        test_result = trainer.evaluate(test, load_best_model=True, show_progress=False)
+        seconds = time.process_time() - started
+        ranks = {}
+        for name, scoring in variants(network).items():
+            with scoring:
+                ranks[name] = rank_targets(network, test, config["device"])
+    rows = describe_rows(train.dataset, test.dataset, present)
+    return {
+        "epochs": epochs,
+        "valid": {name: float(value) for name, value in valid_result.items()},
+        "test": {name: float(value) for name, value in test_result.items()},
+        "ranks": ranks,
+        "rows": rows.write(folder) if folder is not None else None,
+        "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "test_cpu_seconds": round(seconds, 3),
+    }
+
+
+def main() -> None:
+    """Run the trial that stands as JSON on stdin; its record goes to the file named first."""
+    import recbole_mmdistill  # noqa: F401  (RecBole is mended before anything of it is used)
+
+    logging.disable(logging.WARNING)
+    spec = json.load(sys.stdin)
+    destination = Path(sys.argv.pop())  # and out of RecBole's sight, which reads the words too
+    started = time.time()
+    record = run_trial(**spec, folder=destination.parent / "rows")
+    seconds = round(time.time() - started, 1)
+    write_text(destination, json.dumps({**spec, **record, "seconds": seconds, "machine": machine()}))
+
+
+if __name__ == "__main__":
+    main()
