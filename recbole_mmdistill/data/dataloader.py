@@ -19,6 +19,12 @@ class WindowDataLoader(TrainDataLoader):
         self.step = self._dataset.windows_per_batch(self.config["train_batch_size"])
         self.set_batch_size(self.step)
 
+    def __iter__(self) -> Any:
+        """Begin an epoch, with the histories cut into windows anew."""
+        self._epoch = getattr(self, "_epoch", -1) + 1
+        self._dataset.cut_anew(self._epoch)
+        return super().__iter__()
+
     def collate_fn(self, index: Any) -> Interaction:
         """Draw the windows of a batch."""
         return self._dataset[np.asarray(index)]

@@ -294,11 +294,16 @@ class MultiModalSequentialDataset(SequentialDataset):
         in_batch = train_batch_size if self._windows is None else None
         return -(-len(self) // (in_batch or self.windows_per_batch(train_batch_size)))
 
-    def _cut_into_windows(self) -> None:
+    def cut_anew(self, epoch: int) -> None:
+        """Cut the windows of a training split again; all processes cut alike."""
+        self._cut_into_windows(epoch)
+
+    def _cut_into_windows(self, epoch: int = 0) -> None:
         if isinstance(self.inter_feat, HistoryInteraction):
             length = self.inter_feat[self.item_list_length_field]
             target = (self.inter_feat.start + length).numpy()
-            self._windows = make_windows(target, self.max_item_list_len)
+            rng = np.random.default_rng([self.config["seed"], epoch])
+            self._windows = make_windows(target, self.max_item_list_len, rng)
         else:  # rows of benchmark files stand alone, each is a window with one target
             rows = np.arange(len(self.inter_feat))
             self._windows = Windows(rows, np.ones_like(rows))

@@ -136,11 +136,14 @@ def make_rows_of_warm(user: np.ndarray, cold: np.ndarray, max_length: int) -> Ro
     return Rows(target, n_warm[target] - length[target], length[target])
 
 
-def make_windows(target: np.ndarray, max_length: int) -> Windows:
+def make_windows(
+    target: np.ndarray, max_length: int, rng: np.random.Generator | None = None
+) -> Windows:
     """Cut the stretches in front of targets into windows that cover each target once.
 
     The cut is aligned at the end: the newest window is full, as histories are at evaluation, and
-    the oldest takes what is left.
+    the oldest takes what is left. With ``rng`` a stretch of more than L targets is cut at random:
+    so that over the epochs a target is predicted from more and from less of what came before it.
 
     Parameters
     ----------
@@ -149,6 +152,9 @@ def make_windows(target: np.ndarray, max_length: int) -> Windows:
         interaction is no target, so no stretch of targets reaches from one user into the next.
     max_length : int
         L, the longest window.
+    rng : numpy.random.Generator, optional
+        Draws the length of each long stretch's oldest window. Such a stretch then has a window
+        more, which may be empty: so the number of windows does not hang on the draw.
 
     Returns
     -------
@@ -162,12 +168,19 @@ def make_windows(target: np.ndarray, max_length: int) -> Windows:
     first = target[starts_run]
     n_targets = np.diff(np.append(np.flatnonzero(starts_run), len(target)))
     n_windows = -(-n_targets // max_length)
-    run = np.repeat(np.arange(len(first)), n_windows)
-    # The first window of a run is numbered 0; it alone may be short.
-    number = np.arange(len(run)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
     short = n_targets - (n_windows - 1) * max_length
-    length = np.where(number == 0, short[run], max_length)
-    begin = first[run] + np.where(number == 0, 0, short[run] + (number - 1) * max_length)
+    if rng is not None:
+        is_long = n_targets > max_length
+        drawn = rng.integers(1, max_length + 1, size=len(first))
+        short = np.where(is_long, drawn, short)
+        n_windows = n_windows + is_long
+    run = np.repeat(np.arange(len(first)), n_windows)
+    # The first window of a run is numbered 0; it may be short, and after a draw so may the last.
+    number = np.arange(len(run)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
+    begin = np.where(number == 0, 0, short[run] + (number - 1) * max_length)
+    end = np.minimum(short[run] + number * max_length, n_targets[run])
+    length = np.maximum(end - begin, 0)
+    begin = first[run] + np.minimum(begin, n_targets[run] - 1)
     return Windows(begin - 1, length)
 
 

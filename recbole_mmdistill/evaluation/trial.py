@@ -51,7 +51,8 @@ def run_trial(
     -------
     dict
         ``epochs``: what :func:`~recbole_mmdistill.integration.watching.watch_training` keeps;
-        ``valid``: the best epoch's validation metrics; ``test``: RecBole's own test metrics;
+        ``valid``: the best epoch's validation metrics, and ``valid_ndcg``: its NDCG@10 by
+        :func:`~.ranking.variants`; ``test``: RecBole's own test metrics;
         ``ranks``: the test targets' ranks by :func:`~.ranking.variants`; ``rows``: name of the
         description of the test rows (:class:`~.rows.Rows`); ``parameters``; ``peak_memory_mib``; ``test_cpu_seconds`` of RecBole's
         full-ranking evaluation.
@@ -61,6 +62,7 @@ def run_trial(
     UserError
         An option has no sense.
     """
+    import numpy as np
     import torch
     from recbole.config import Config
     from recbole.data import data_preparation
@@ -69,7 +71,7 @@ def run_trial(
     from ..data import MultiModalSequentialDataset
     from ..data.features import load_features
     from ..integration.watching import tensorboard_in, watch_training
-    from .ranking import rank_targets, variants
+    from .ranking import ndcg, rank_targets, variants
     from .rows import describe_rows
 
     with tempfile.TemporaryDirectory() as scratch, tensorboard_in(scratch):
@@ -86,15 +88,18 @@ def run_trial(
         started = time.process_time()
         test_result = trainer.evaluate(test, load_best_model=True, show_progress=False)
         seconds = time.process_time() - started
-        ranks = {}
+        ranks, valid_ndcg = {}, {}
         for name, scoring in variants(network).items():
             with scoring:
                 ranks[name] = rank_targets(network, test, config["device"])
+                valid_ranks = rank_targets(network, valid, config["device"])
+            valid_ndcg[name] = round(float(ndcg(np.array(valid_ranks)).mean()), 5)
     rows = describe_rows(train.dataset, test.dataset, present)
     return {
         "epochs": epochs,
         "valid": {name: float(value) for name, value in valid_result.items()},
         "test": {name: float(value) for name, value in test_result.items()},
+        "valid_ndcg": valid_ndcg,
         "ranks": ranks,
         "rows": rows.write(folder) if folder is not None else None,
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),

@@ -10,10 +10,11 @@ def install() -> None:
 
     compat.mend()
 
-    from . import checkpoints, config, distributed, exact_time, registration
+    from . import checkpoints, config, distributed, exact_time, registration, watching
 
     config.install()
     exact_time.install()
     checkpoints.install()
     distributed.install()
     registration.install()
+    watching.install()

@@ -1,4 +1,4 @@
-"""Sees what RecBole's trainer does in an epoch: what it costs, and what it gives."""
+"""Sees what RecBole's trainer does in an epoch: what it costs, and what each branch learns."""
 
 from __future__ import annotations
 
@@ -7,6 +7,99 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
+
+_ROWS_AT_ONCE = 256  # scores of all branches over all items are held for so many rows
+
+
+def install() -> None:
+    """Let the trainer watch the branches of a model that has several (``watch_branches``).
+
+    After each validation the trainer's TensorBoard writer gets, by branch, the mean training loss
+    and gradient norm of the epoch, NDCG@10 on validation rows, and the agreement of each pair of
+    branches there (:func:`~recbole_mmdistill.model.agreement.compare_branches`).
+    ``trainer.branch_history`` keeps the same.
+    """
+    from recbole.trainer import Trainer
+
+    init, valid_epoch = Trainer.__init__, Trainer._valid_epoch
+
+    def __init__(self: Any, config: Any, model: Any) -> None:
+        init(self, config, model)
+        self.branch_history = []
+        if _is_watched(self):
+            self._gradients = _GradientNorms(model)
+            self.optimizer.register_step_pre_hook(self._gradients)
+
+    def _valid_epoch(self: Any, valid_data: Any, show_progress: bool = False) -> Any:
+        score, result = valid_epoch(self, valid_data, show_progress)
+        if _is_watched(self):
+            epoch = max(self.train_loss_dict, default=0)
+            found = {
+                **self.model.take_statistics(),
+                **self._gradients.take(),
+                **_compare_on(self.model, valid_data, self.device, self.config["watch_branches"]),
+            }
+            self.branch_history.append(found)
+            for name, value in found.items():
+                self.tensorboard.add_scalar(f"branches/{name}", value, epoch)
+        return score, result
+
+    Trainer.__init__, Trainer._valid_epoch = __init__, _valid_epoch
+
+
+def _is_watched(trainer: Any) -> bool:
+    branches = getattr(trainer.model, "branches", ())
+    return len(branches) > 1 and bool(trainer.config["watch_branches"])
+
+
+class _GradientNorms:
+    """Adds up the norm of each branch's gradient, step by step."""
+
+    def __init__(self, model: Any) -> None:
+        self._parameters = {
+            name: list(encoder.parameters())
+            for name, encoder in zip(model.branches, model.sequence_encoders)
+        }
+        self._sums = dict.fromkeys(self._parameters, 0.0)
+        self._n_steps = 0
+
+    def __call__(self, *_: Any) -> None:
+        for name, parameters in self._parameters.items():
+            norms = [p.grad.norm() for p in parameters if p.grad is not None]
+            if norms:
+                self._sums[name] += float(torch.stack(norms).norm())
+        self._n_steps += 1
+
+    def take(self) -> dict[str, float]:
+        """Mean norms since the last time, by ``gradient_norm/<branch>``."""
+        n_steps = max(self._n_steps, 1)
+        means = {f"gradient_norm/{name}": total / n_steps for name, total in self._sums.items()}
+        self._sums, self._n_steps = dict.fromkeys(self._parameters, 0.0), 0
+        return means
+
+
+@torch.no_grad()
+def _compare_on(model: Any, valid_data: Any, device: Any, n_rows: int) -> dict[str, float]:
+    """Compare the branches on the first ``n_rows`` validation rows."""
+    from ..model.agreement import compare_branches
+
+    model.eval()
+    parts: dict[str, list[torch.Tensor]] = {}
+    left = n_rows
+    for interaction, _, positive_row, positive_item in valid_data:
+        target = torch.empty(len(interaction), dtype=torch.long)
+        target[positive_row] = positive_item
+        for first in range(0, min(len(interaction), left), _ROWS_AT_ONCE):
+            rows = slice(first, min(first + _ROWS_AT_ONCE, left))
+            scores = model.branch_scores(interaction[rows].to(device))
+            for name, values in compare_branches(scores, target[rows].to(device)).items():
+                parts.setdefault(name, []).append(values)
+        left -= len(interaction)
+        if left <= 0:
+            break
+    return {name: float(torch.cat(values).mean()) for name, values in parts.items()}
 
 
 @contextmanager
@@ -21,8 +114,9 @@ def watch_training(trainer: Any) -> Iterator[list[dict[str, Any]]]:
     Yields
     ------
     list of dict
-        ``train_cpu_seconds`` and ``loss`` of each epoch, and where it was validated
-        ``valid_cpu_seconds`` and ``valid`` (the metric that decides when to stop).
+        ``train_cpu_seconds`` and ``loss`` of each epoch; where it was validated
+        ``valid_cpu_seconds`` and ``valid`` (the metric that decides when to stop); and
+        ``branches``, what :func:`install` watches.
     """
     epochs: list[dict[str, Any]] = []
     train_epoch, valid_epoch = trainer._train_epoch, trainer._valid_epoch
@@ -43,6 +137,9 @@ def watch_training(trainer: Any) -> Iterator[list[dict[str, Any]]]:
         score, result = valid_epoch(*args, **kwargs)
         epochs[-1]["valid_cpu_seconds"] = round(time.process_time() - started, 3)
         epochs[-1]["valid"] = float(score)
+        if trainer.branch_history:
+            watched = trainer.branch_history[-1]
+            epochs[-1]["branches"] = {name: round(v, 5) for name, v in watched.items()}
         return score, result
 
     trainer._train_epoch, trainer._valid_epoch = train_watched, valid_watched

@@ -117,6 +117,8 @@ class IDMMDistill(SequentialRecommender):
         self.steps_per_epoch = max(1, dataset.steps_per_epoch(config["train_batch_size"]))
         self.register_buffer("train_steps", torch.zeros((), dtype=torch.long))
         self._item_table = ItemTable(self, self._build_item_table)
+        self._loss_sum: Tensor | float = 0.0  # of each branch and pair, until it is taken
+        self._loss_steps = 0
         self._scoring: tuple[int, ...] = tuple(range(len(self.branches)))
 
     # Building
@@ -219,9 +221,11 @@ class IDMMDistill(SequentialRecommender):
         )
         if self.training:
             self.train_steps += 1
+            self._loss_sum = self._loss_sum + torch.cat([loss.ce, loss.kd])
+            self._loss_steps += 1
         # One pass gives the gradient of the sum. All of it hangs on the first term: so the two
         # terms add up to the loss in value and in gradient, and RecBole can log each.
-        kd = loss.kd * distillation.weight
+        kd = loss.kd.sum() * distillation.weight
         return loss.total - kd, kd
 
     def _item_and_target(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
@@ -309,7 +313,27 @@ class IDMMDistill(SequentialRecommender):
             self.kd_detach_teacher,
         )
 
+    def take_statistics(self) -> dict[str, float]:
+        """Give the mean losses since the last time: ``loss/<branch>``, ``taught/<pair>``."""
+        pairs = self._distillation().pairs
+        teachers = (MEAN if teacher is None else self.branches[teacher] for teacher, _ in pairs)
+        names = [f"loss/{name}" for name in self.branches]
+        names += [f"taught/{t}-{self.branches[s]}" for t, (_, s) in zip(teachers, pairs)]
+        total, n_steps = self._loss_sum, self._loss_steps
+        self._loss_sum, self._loss_steps = 0.0, 0
+        return dict(zip(names, (total / n_steps).tolist())) if isinstance(total, Tensor) else {}
+
     # Prediction
+
+    def branch_scores(self, interaction: Interaction) -> dict[str, Tensor]:
+        """Scores of all items by each branch, ``[B, n_items]``; -inf where one has no source."""
+        scores = {}
+        for name, present in zip(self.branches, self._present):
+            with self.scoring_with([name]):
+                score = self.full_sort_predict(interaction)
+            scores[name] = score.masked_fill(~present, -torch.inf)
+            scores[name][:, 0] = -torch.inf
+        return scores
 
     @contextmanager
     def scoring_with(self, branches: Sequence[str]) -> Iterator[None]:

@@ -87,9 +87,9 @@ class BranchLoss(NamedTuple):
     total : Tensor
         Scalar ``ce_weight * CE + distillation.weight * KD``, the one to differentiate.
     ce : Tensor
-        Scalar, without gradient: the sum of the branches' cross entropies.
+        ``[n_branches]``, without gradient: the branches' cross entropies.
     kd : Tensor
-        Scalar, without gradient: the sum of the pairs' divergences, not yet times the weight.
+        ``[n_pairs]``, without gradient: the pairs' divergences, not yet times the weight.
     """
 
     total: Tensor
@@ -162,7 +162,9 @@ class _BlockwiseLoss(torch.autograd.Function):
                 sums.add_block(slice(first, min(first + n_block, n_rows)))
         ctx.save_for_backward(sums.grad_user, sums.grad_item)
         weight = distillation.weight if distillation is not None else 0.0
-        total = ce_weight * sums.ce + mean_ce_weight * sums.mean_ce + weight * sums.kd
+        total = (
+            ce_weight * sums.ce.sum() + mean_ce_weight * sums.mean_ce + weight * sums.kd.sum()
+        )
         ctx.mark_non_differentiable(sums.ce, sums.kd)
         return total, sums.ce, sums.kd
 
@@ -191,9 +193,10 @@ class _Sums:
     def __post_init__(self) -> None:
         n_branches, n_rows, _ = self.user.shape
         options: dict[str, Any] = {"dtype": torch.float32, "device": self.user.device}
-        self.ce = torch.zeros((), **options)
+        self.ce = torch.zeros(n_branches, **options)
         self.mean_ce = torch.zeros((), **options)
-        self.kd = torch.zeros((), **options)
+        n_pairs = 0 if self.distillation is None else len(self.distillation.pairs)
+        self.kd = torch.zeros(n_pairs, **options)
         self.grad_user = torch.empty(self.user.shape, **options)
         self.grad_item = torch.zeros(self.item.shape, **options)
         known = self.candidates
@@ -245,7 +248,7 @@ class _Sums:
         valid = self.valid[branch, rows, None]
         softmax = _Softmax.of(logits)
         loss = (softmax.log_sum - logits.gather(1, target)).masked_fill(~valid, 0)
-        self.ce += loss.sum() * self.share[branch]
+        self.ce[branch] += loss.sum() * self.share[branch]
         scale = valid * (self.ce_weight * self.share[branch])
         return softmax.probability.mul_(scale).scatter_add_(1, target, -scale)
 
@@ -271,7 +274,7 @@ class _Sums:
         assert self.distillation is not None
         tau = self.distillation.temperature
         tempered = {b: self._tempered(logits[b]) for b in self._branches_compared()}
-        for teacher, student in self.distillation.pairs:
+        for number, (teacher, student) in enumerate(self.distillation.pairs):
             of_student = tempered[student]
             if teacher is None:
                 weight = self._mean_weight()
@@ -289,7 +292,7 @@ class _Sums:
             gap = of_teacher.log_sum - of_student.log_sum
             q_t, q_s = of_teacher.probability, of_student.probability
             divergence = torch.linalg.vecdot(q_t, difference)[:, None] - gap
-            self.kd += tau**2 * divergence.sum() / self.n_rows
+            self.kd[number] += tau**2 * divergence.sum() / self.n_rows
             scale = self.distillation.weight * tau / self.n_rows
             gradients[student].add_(q_s, alpha=scale).sub_(q_t, alpha=scale)
             if not self.distillation.detach_teacher:

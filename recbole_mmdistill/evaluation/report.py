@@ -1,0 +1,378 @@
+"""From results on disk to a report: what is compared, in which groups, and how it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..features.looking.popularity import GROUPS, RULE
+from ..files import write_text
+from . import figures
+from .document import Document, Figure, Section, Table
+from .plan import FULL, Plan, Study
+from .ranking import WHOLE, WITHOUT_ID, hit, ndcg
+from .results import Result, Results
+from .significance import compare
+from .training import training_figures
+
+_COLD = GROUPS[0]
+_HISTORY = ("shortest third", "middle third", "longest third")
+
+
+def write_report(plan: Plan, results: Results, folder: Path) -> Document:
+    """Write ``report.md``, ``report.html``, ``report.tex`` and ``figures/*.svg``.
+
+    Parameters
+    ----------
+    plan : Plan
+        The benchmark.
+    results : Results
+        What is on disk of it; what is missing is left out, and said to be.
+    folder : Path
+        Where to.
+
+    Returns
+    -------
+    Document
+    """
+    sections = [section for study in plan.studies for section in _study(plan, study, results)]
+    document = Document(plan.title, sections)
+    write_text(folder / "report.md", document.markdown())
+    write_text(folder / "report.html", document.html())
+    write_text(folder / "report.tex", document.latex() + "\n")
+    for section in sections:
+        for figure in section.figures:
+            write_text(folder / "figures" / f"{figure.name}.svg", figure.svg)
+    return document
+
+
+def _study(plan: Plan, study: Study, results: Results) -> list[Section]:
+    section = Section(study.name, [study.about] if study.about else [])
+    held_back = {name: plan.conditions[name] for name in study.conditions if name != FULL}
+    for dataset in study.datasets:
+        if FULL in study.conditions:
+            _compare_models(plan, study, dataset, results, section)
+        if any("missing_features" in settings for settings in held_back.values()):
+            _missing_features(plan, study, dataset, results, section)
+        for condition, settings in held_back.items():
+            if settings.get("cold_item_ratio"):
+                _cold_items(plan, study, dataset, condition, results, section)
+        if any("popularity_skew" in settings for settings in held_back.values()):
+            _skew(plan, study, dataset, results, section)
+    return [section]
+
+
+# Comparison of models
+
+
+def _compare_models(
+    plan: Plan, study: Study, dataset: str, results: Results, section: Section
+) -> None:
+    found = results.of_study(study, dataset)
+    if not found:
+        section.paragraphs.append(f"{dataset}: no trial is finished.")
+        return
+    section.tables.append(comparison_table(plan, study, dataset, found))
+    ours = _our_model(plan, found)
+    section.figures.append(
+        Figure(
+            _name(study.name, dataset, "models"),
+            f"{dataset}: test NDCG@10, mean and standard deviation over seeds.",
+            figures.bars(
+                {
+                    name: (r.by_seed().mean(), _deviation(r.by_seed()))
+                    for name, r in found.items()
+                },
+                ours,
+                "NDCG@10",
+            ),
+        )
+    )
+    section.tables.append(_groups_table(dataset, found))
+    section.figures.append(_learning_curves(study, dataset, found))
+    if ours is not None:
+        section.tables += _branches_table(dataset, found[ours])
+        section.figures += [
+            Figure(_name(study.name, dataset, part), caption, svg)
+            for part, caption, svg in training_figures(dataset, found[ours])
+        ]
+
+
+def comparison_table(
+    plan: Plan, study: Study, dataset: str, found: Mapping[str, Result]
+) -> Table:
+    """All models of a study on a dataset, each against ours.
+
+    Parameters
+    ----------
+    plan : Plan
+        Knows which model is ours.
+    study : Study
+        The study.
+    dataset : str
+        The dataset.
+    found : Mapping of str to Result
+        The finished ones.
+
+    Returns
+    -------
+    Table
+    """
+    ours = _our_model(plan, found)
+    others = [name for name in found if name != ours]
+    gains = {}
+    if ours is not None:
+        same = [name for name in others if _same_rows(found[ours], found[name])]
+        gained = compare(found[ours].by_row(), [found[name].by_row() for name in same])
+        gains = dict(zip(same, gained))
+    baselines = [name for name in others if plan.models[name].kind == "baseline"]
+    best = max(baselines, key=lambda name: found[name].by_seed().mean(), default=None)
+    rows = []
+    for name, result in found.items():
+        gain = gains.get(name)
+        rows.append(
+            (
+                name + (" (best baseline)" if name == best else ""),
+                *(_mean(result.by_seed(m)) for m in (ndcg, hit)),
+                f"{gain.relative:+.1%}" if gain else "",
+                _p(gain.p) if gain else "",
+                str(len(result.records)),
+                f"{result.epochs_to_best:.0f}",
+                f"{result.epoch_seconds:.1f}",
+                _seconds(result.seconds_to()),
+                _seconds(result.seconds_to(found[best].best_valid)) if best else "",
+                f"{np.median([r['test_cpu_seconds'] for r in result.records]):.2f}",
+                f"{max(r['peak_memory_mib'] for r in result.records)}",
+            )
+        )
+    return Table(
+        caption=f"{dataset}: test metrics, mean ± standard deviation over seeds",
+        columns=(
+            "model",
+            "NDCG@10",
+            "HR@10",
+            f"gain of {ours}" if ours else "gain",
+            "p",
+            "seeds",
+            "best epoch",
+            "CPU s / epoch",
+            "CPU s to its best",
+            "CPU s to best baseline's best",
+            "CPU s of test",
+            "peak MiB",
+        ),
+        rows=tuple(rows),
+        emphasised=frozenset(n for n, name in enumerate(found) if name == ours),
+    )
+
+
+def _our_model(plan: Plan, found: Mapping[str, Result]) -> str | None:
+    return next((name for name in found if plan.models[name].kind == "model"), None)
+
+
+def _same_rows(one: Result, other: Result) -> bool:
+    names = {record["rows"] for result in (one, other) for record in result.records}
+    return len(names) == 1
+
+
+def _learning_curves(study: Study, dataset: str, found: Mapping[str, Result]) -> Figure:
+    lines = {}
+    for name, result in found.items():
+        epochs = result.records[0]["epochs"]
+        spent = np.cumsum([epoch["train_cpu_seconds"] for epoch in epochs])
+        lines[name] = (spent, np.maximum.accumulate([epoch["valid"] for epoch in epochs]))
+    return Figure(
+        _name(study.name, dataset, "learning"),
+        f"{dataset}: best validation NDCG@10 so far against CPU seconds of training, first seed.",
+        figures.panels({dataset: lines}, "CPU seconds of training", logarithmic=True),
+    )
+
+
+# Groups
+
+
+def _groups_table(dataset: str, found: Mapping[str, Result]) -> Table:
+    rows = next(iter(found.values())).rows[0]
+    groups: dict[str, np.ndarray] = {}
+    popularity = np.array(rows.popularity)
+    for group in GROUPS:
+        groups[f"item {group}"] = popularity == group
+    cuts = np.quantile(rows.history, [1 / 3, 2 / 3])
+    third = np.searchsorted(cuts, rows.history, side="left")
+    for number, name in enumerate(_HISTORY):
+        groups[f"history: {name}"] = third == number
+    for modality, has in rows.has.items():
+        groups[f"with {modality}"] = np.array(has)
+        groups[f"without {modality}"] = ~np.array(has)
+    groups = {name: chosen for name, chosen in groups.items() if chosen.any()}
+    return Table(
+        caption=f"{dataset}: NDCG@10 by group of test rows. {RULE} Counted are training targets.",
+        columns=("group", "rows", *found),
+        rows=tuple(
+            (
+                group,
+                str(chosen.sum()),
+                *(f"{_in_group(result, chosen):.4f}" for result in found.values()),
+            )
+            for group, chosen in groups.items()
+        ),
+    )
+
+
+def _in_group(result: Result, chosen: np.ndarray) -> float:
+    return float(np.mean([ndcg(ranks)[chosen].mean() for ranks in result.ranks()]))
+
+
+def _branches_table(dataset: str, result: Result) -> list[Table]:
+    variants = list(result.records[0]["ranks"])
+    if len(variants) < 2:
+        return []
+    return [
+        Table(
+            caption=f"{dataset}: {result.model} as a whole, and each branch alone",
+            columns=("scored by", "NDCG@10", "HR@10"),
+            rows=tuple(
+                (name, *(_mean(result.by_seed(m, name)) for m in (ndcg, hit)))
+                for name in variants
+            ),
+        )
+    ]
+
+
+# Held back
+
+
+def _missing_features(
+    plan: Plan, study: Study, dataset: str, results: Results, section: Section
+) -> None:
+    content: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    rows = []
+    full = results.of_study(study, dataset)
+    for condition in study.conditions:
+        missing = plan.conditions[condition].get("missing_features") or {}
+        found = results.of_study(study, dataset, condition)
+        if not missing or not found:
+            continue
+        where = plan.conditions[condition].get("missing_from", "all")
+        of_what = " and ".join(sorted(missing, reverse=True))
+        family = f"{of_what}, {'at random' if where == 'all' else 'from the tail'}"
+        share = max(missing.values())
+        for model, result in found.items():
+            value = result.by_seed().mean()
+            lines = content.setdefault(family, {})
+            x, y = lines.setdefault(model, ([], []))
+            if not x and model in full:
+                x.append(0.0)
+                y.append(full[model].by_seed().mean())
+            x.append(share)
+            y.append(value)
+            kept = f"{value / y[0]:.1%}" if x[0] == 0 and y[0] else ""
+            rows.append((f"{model}, {share:.0%} of {family}", f"{value:.4f}", kept))
+    if not rows:
+        section.paragraphs.append(f"{dataset}: no trial with missing features is finished.")
+        return
+    section.tables.append(
+        Table(
+            f"{dataset}: test NDCG@10 when features are missing in training and test",
+            ("", "NDCG@10", "of that with all features"),
+            tuple(rows),
+        )
+    )
+    section.figures.append(
+        Figure(
+            _name(study.name, dataset, "missing"),
+            f"{dataset}: test NDCG@10 against the share of items without features.",
+            figures.panels(content, "share of items without features"),
+        )
+    )
+
+
+def _cold_items(
+    plan: Plan, study: Study, dataset: str, condition: str, results: Results, section: Section
+) -> None:
+    found = results.of_study(study, dataset, condition)
+    rows = []
+    for model, result in found.items():
+        for variant in (WHOLE, WITHOUT_ID, *_branches(result)):
+            if variant not in result.records[0]["ranks"]:
+                continue
+            cold, warm, random = [], [], []
+            for ranks, about in zip(result.ranks(variant), result.rows):
+                is_cold = np.array(about.popularity) == _COLD
+                cold.append(hit(ranks)[is_cold].mean())
+                warm.append(ndcg(ranks)[~is_cold].mean())
+                random.append(10 / about.n_items)
+            label = model if variant == WHOLE else f"{model}, {variant}"
+            times = f"{np.mean(cold) / np.mean(random):.1f}"
+            rows.append((label, f"{np.mean(cold):.4f}", times, f"{np.mean(warm):.4f}"))
+    if not rows:
+        section.paragraphs.append(f"{dataset}, {condition}: no trial is finished.")
+        return
+    share = plan.conditions[condition]["cold_item_ratio"]
+    section.tables.append(
+        Table(
+            f"{dataset}: {share:.0%} of the items never seen in training. Ranked among all items; "
+            "by popularity such items come last, and have no hit at all",
+            ("model", "HR@10 of cold items", "times random ranking", "NDCG@10 of all others"),
+            tuple(rows),
+        )
+    )
+
+
+def _branches(result: Result) -> list[str]:
+    known = result.records[0]["ranks"]
+    return [name for name in known if name not in (WHOLE, WITHOUT_ID)]
+
+
+def _skew(
+    plan: Plan, study: Study, dataset: str, results: Results, section: Section
+) -> None:
+    by_condition = {
+        condition: results.of_study(study, dataset, condition)
+        for condition in study.conditions
+        if condition == FULL or "popularity_skew" in plan.conditions[condition]
+    }
+    models = [m for m in study.models if any(m in found for found in by_condition.values())]
+    cell: Callable[[str, Mapping[str, Result]], str] = lambda model, found: (  # noqa: E731
+        f"{found[model].by_seed().mean():.4f}" if model in found else ""
+    )
+    section.tables.append(
+        Table(
+            f"{dataset}: test NDCG@10 after training on data of sharper popularity",
+            ("model", *(_skew_name(plan, condition) for condition in by_condition)),
+            tuple((m, *(cell(m, found) for found in by_condition.values())) for m in models),
+        )
+    )
+
+
+def _skew_name(plan: Plan, condition: str) -> str:
+    return f"skew {plan.conditions[condition].get('popularity_skew', 0)}"
+
+
+# Cells
+
+
+def _deviation(values: np.ndarray) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
+def _mean(values: Sequence[float] | np.ndarray) -> str:
+    values = np.asarray(values)
+    if len(values) == 1:
+        return f"{values[0]:.4f}"
+    return f"{values.mean():.4f} ± {_deviation(values):.4f}"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:.0f}"
+
+
+def _name(*parts: str) -> str:
+    words = "-".join(parts).lower()
+    return "".join(c if c.isalnum() or c == "-" else "-" for c in words)

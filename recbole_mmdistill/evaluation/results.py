@@ -1,0 +1,142 @@
+"""A study's finished trials, gathered so that models can be compared row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .plan import FULL, Plan, Study
+from .pool import Cache
+from .ranking import WHOLE, ndcg
+from .rows import Rows
+
+
+@dataclass(frozen=True)
+class Result:
+    """A model's finished trials on a dataset, one for each seed.
+
+    Attributes
+    ----------
+    dataset, model, condition : str
+        Their names in the plan.
+    settings : dict
+        Of the chosen option set.
+    records : tuple of dict
+        As :func:`~.trial.run_trial` returns them.
+    rows : tuple of Rows
+        The test rows of each record.
+    """
+
+    dataset: str
+    model: str
+    condition: str
+    settings: dict[str, Any]
+    records: tuple[dict[str, Any], ...]
+    rows: tuple[Rows, ...]
+
+    def ranks(self, variant: str = WHOLE) -> list[np.ndarray]:
+        """Ranks of the test targets, ``[n_rows]`` for each seed."""
+        return [np.array(record["ranks"][variant]) for record in self.records]
+
+    def by_seed(self, measure: Any = ndcg, variant: str = WHOLE) -> np.ndarray:
+        """Mean of a measure over the test rows, one number for each seed."""
+        return np.array([measure(ranks).mean() for ranks in self.ranks(variant)])
+
+    def by_row(self, measure: Any = ndcg, variant: str = WHOLE) -> np.ndarray:
+        """Mean of a measure over the seeds, one number for each test row.
+
+        All seeds must have the same rows, as they do where nothing is held back.
+        """
+        return np.stack([measure(ranks) for ranks in self.ranks(variant)]).mean(0)
+
+    @property
+    def epoch_seconds(self) -> float:
+        """CPU seconds of a training epoch, the median of all."""
+        return float(
+            np.median([e["train_cpu_seconds"] for r in self.records for e in r["epochs"]])
+        )
+
+    @property
+    def best_valid(self) -> float:
+        """Validation NDCG@10 of the best epoch, mean over seeds."""
+        return float(np.mean([max(_valid(record)) for record in self.records]))
+
+    @property
+    def epochs_to_best(self) -> float:
+        """Epochs up to the best one, mean over seeds."""
+        return float(np.mean([int(np.argmax(_valid(record))) + 1 for record in self.records]))
+
+    def seconds_to(self, quality: float | None = None) -> float | None:
+        """CPU seconds of training until validation NDCG@10 is first reached.
+
+        Parameters
+        ----------
+        quality : float, optional
+            By default each seed's own best.
+
+        Returns
+        -------
+        float or None
+            Mean over seeds; None if some seed never reaches it.
+        """
+        found = []
+        for record in self.records:
+            valid = np.array(_valid(record))
+            reached = np.flatnonzero(valid >= (valid.max() if quality is None else quality))
+            if len(reached) == 0:
+                return None
+            spent = np.cumsum([epoch["train_cpu_seconds"] for epoch in record["epochs"]])
+            found.append(spent[reached[0]])
+        return float(np.mean(found))
+
+
+def _valid(record: Mapping[str, Any]) -> list[float]:
+    return [epoch["valid"] for epoch in record["epochs"]]
+
+
+class Results:
+    """All results of a plan that are on disk.
+
+    Parameters
+    ----------
+    plan : Plan
+        The benchmark.
+    cache : Cache
+        Its trials.
+    chosen : Mapping of (dataset, model) to int
+        Option sets, see :func:`~.pool.choose_options`.
+    """
+
+    def __init__(
+        self, plan: Plan, cache: Cache, chosen: Mapping[tuple[str, str], int]
+    ) -> None:
+        self.plan, self.cache, self.chosen = plan, cache, chosen
+        self._rows: dict[str, Rows] = {}
+
+    def get(
+        self, dataset: str, model: str, condition: str, seeds: Sequence[int]
+    ) -> Result | None:
+        """Gather a model's trials; None if not one of the seeds is finished."""
+        options = self.chosen.get((dataset, model), 0)
+        trials = [self.plan.trial(dataset, model, condition, options, seed) for seed in seeds]
+        records = [record for record in map(self.cache.get, trials) if record is not None]
+        if not records:
+            return None
+        rows = tuple(self._read_rows(record["rows"]) for record in records)
+        settings = trials[0].spec["settings"]
+        return Result(dataset, model, condition, settings, tuple(records), rows)
+
+    def of_study(self, study: Study, dataset: str, condition: str = FULL) -> dict[str, Result]:
+        """Results of a study's models on a dataset, by model; unfinished ones are left out."""
+        found = {
+            model: self.get(dataset, model, condition, study.seeds) for model in study.models
+        }
+        return {model: result for model, result in found.items() if result is not None}
+
+    def _read_rows(self, name: str) -> Rows:
+        if name not in self._rows:
+            self._rows[name] = Rows.read(self.cache.folder / "rows", name)
+        return self._rows[name]
