@@ -13,6 +13,7 @@ VERBS = {
     "run": "train a model of RecBole or of this package, and print its test metrics",
     "extract": "make a feature file from a dataset's texts or images",
     "features": "look at a dataset's features: coverage, duplicates, neighbours",
+    "benchmark": "run models side by side, and report",
     "convert": "turn features of other tools into feature files, and back",
 }
 USAGE = "\n".join(

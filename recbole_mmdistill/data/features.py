@@ -74,9 +74,7 @@ def _choose_missing(dataset: Any, ratio: float) -> torch.Tensor:
     count = np.bincount(item, minlength=dataset.item_num)
     config = dataset.config
     missing_from = config["missing_from"] or holding_out.FROM_ALL
-    return torch.from_numpy(
-        holding_out.choose_missing(count, ratio, missing_from, config["seed"])
-    )
+    return torch.from_numpy(holding_out.choose_missing(count, ratio, missing_from, config["seed"]))
 
 
 def _modalities(given: Any) -> list[str]:

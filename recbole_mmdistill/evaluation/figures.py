@@ -45,9 +45,7 @@ def bars(values: Mapping[str, tuple[float, float]], emphasised: str | None, labe
     return _svg(figure)
 
 
-def grouped_bars(
-    values: Mapping[str, Sequence[float]], groups: Sequence[str], label: str
-) -> str:
+def grouped_bars(values: Mapping[str, Sequence[float]], groups: Sequence[str], label: str) -> str:
     """Draw for each group of test rows a bar for each model.
 
     Parameters

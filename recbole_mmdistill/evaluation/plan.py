@@ -49,7 +49,9 @@ class Trial:
 
     def __str__(self) -> str:
         condition = "" if self.condition == FULL else f", {self.condition}"
-        return f"{self.model} on {self.dataset}{condition}, options {self.options}, seed {self.seed}"
+        return (
+            f"{self.model} on {self.dataset}{condition}, options {self.options}, seed {self.seed}"
+        )
 
 
 FULL = "full"  # the condition in which nothing is taken away
@@ -126,9 +128,7 @@ class Plan:
     models: dict[str, Model]
     studies: tuple[Study, ...]
 
-    def trial(
-        self, dataset: str, model: str, condition: str, options: int, seed: int
-    ) -> Trial:
+    def trial(self, dataset: str, model: str, condition: str, options: int, seed: int) -> Trial:
         """Put a trial together: common settings < dataset < condition < model < option set."""
         of_dataset = dict(self.datasets[dataset])
         recbole_dataset = of_dataset.pop("dataset", dataset)

@@ -113,9 +113,7 @@ def run_plan(plan: Plan, cache: Cache, jobs: int, threads: int) -> list[Trial]:
     return failed + _run(plan.measuring(chosen), cache, jobs, threads, "trials")
 
 
-def _run(
-    trials: Iterable[Trial], cache: Cache, jobs: int, threads: int, what: str
-) -> list[Trial]:
+def _run(trials: Iterable[Trial], cache: Cache, jobs: int, threads: int, what: str) -> list[Trial]:
     by_key = {trial.key: trial for trial in trials}  # studies share trials
     missing = [trial for trial in by_key.values() if cache.get(trial) is None]
     if not missing:

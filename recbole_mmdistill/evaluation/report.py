@@ -81,10 +81,7 @@ def _compare_models(
             _name(study.name, dataset, "models"),
             f"{dataset}: test NDCG@10, mean and standard deviation over seeds.",
             figures.bars(
-                {
-                    name: (r.by_seed().mean(), _deviation(r.by_seed()))
-                    for name, r in found.items()
-                },
+                {name: (r.by_seed().mean(), _deviation(r.by_seed())) for name, r in found.items()},
                 ours,
                 "NDCG@10",
             ),
@@ -100,9 +97,7 @@ def _compare_models(
         ]
 
 
-def comparison_table(
-    plan: Plan, study: Study, dataset: str, found: Mapping[str, Result]
-) -> Table:
+def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str, Result]) -> Table:
     """All models of a study on a dataset, each against ours.
 
     Parameters
@@ -234,8 +229,7 @@ def _branches_table(dataset: str, result: Result) -> list[Table]:
             caption=f"{dataset}: {result.model} as a whole, and each branch alone",
             columns=("scored by", "NDCG@10", "HR@10"),
             rows=tuple(
-                (name, *(_mean(result.by_seed(m, name)) for m in (ndcg, hit)))
-                for name in variants
+                (name, *(_mean(result.by_seed(m, name)) for m in (ndcg, hit))) for name in variants
             ),
         )
     ]
@@ -326,9 +320,7 @@ def _branches(result: Result) -> list[str]:
     return [name for name in known if name not in (WHOLE, WITHOUT_ID)]
 
 
-def _skew(
-    plan: Plan, study: Study, dataset: str, results: Results, section: Section
-) -> None:
+def _skew(plan: Plan, study: Study, dataset: str, results: Results, section: Section) -> None:
     by_condition = {
         condition: results.of_study(study, dataset, condition)
         for condition in study.conditions

@@ -55,9 +55,7 @@ class Result:
     @property
     def epoch_seconds(self) -> float:
         """CPU seconds of a training epoch, the median of all."""
-        return float(
-            np.median([e["train_cpu_seconds"] for r in self.records for e in r["epochs"]])
-        )
+        return float(np.median([e["train_cpu_seconds"] for r in self.records for e in r["epochs"]]))
 
     @property
     def best_valid(self) -> float:
@@ -110,15 +108,11 @@ class Results:
         Option sets, see :func:`~.pool.choose_options`.
     """
 
-    def __init__(
-        self, plan: Plan, cache: Cache, chosen: Mapping[tuple[str, str], int]
-    ) -> None:
+    def __init__(self, plan: Plan, cache: Cache, chosen: Mapping[tuple[str, str], int]) -> None:
         self.plan, self.cache, self.chosen = plan, cache, chosen
         self._rows: dict[str, Rows] = {}
 
-    def get(
-        self, dataset: str, model: str, condition: str, seeds: Sequence[int]
-    ) -> Result | None:
+    def get(self, dataset: str, model: str, condition: str, seeds: Sequence[int]) -> Result | None:
         """Gather a model's trials; None if not one of the seeds is finished."""
         options = self.chosen.get((dataset, model), 0)
         trials = [self.plan.trial(dataset, model, condition, options, seed) for seed in seeds]
@@ -131,9 +125,7 @@ class Results:
 
     def of_study(self, study: Study, dataset: str, condition: str = FULL) -> dict[str, Result]:
         """Results of a study's models on a dataset, by model; unfinished ones are left out."""
-        found = {
-            model: self.get(dataset, model, condition, study.seeds) for model in study.models
-        }
+        found = {model: self.get(dataset, model, condition, study.seeds) for model in study.models}
         return {model: result for model, result in found.items() if result is not None}
 
     def _read_rows(self, name: str) -> Rows:

@@ -118,7 +118,9 @@ def main() -> None:
     started = time.time()
     record = run_trial(**spec, folder=destination.parent / "rows")
     seconds = round(time.time() - started, 1)
-    write_text(destination, json.dumps({**spec, **record, "seconds": seconds, "machine": machine()}))
+    write_text(
+        destination, json.dumps({**spec, **record, "seconds": seconds, "machine": machine()})
+    )
 
 
 if __name__ == "__main__":

@@ -126,6 +126,9 @@ class Whitening(nn.Module):
             largest = direction.abs().argmax(0)
             direction = direction * direction[largest, torch.arange(keep)].sign()
             components = direction / variance.sqrt()
+        # An optimiser like Adam moves every weight by as much a step, whatever its input. With
+        # inputs of length 1, an item's vector moves by as much as an ID embedding does.
+        components = components / components.size(1) ** 0.5
         self.register_buffer("mean", mean.float())
         self.register_buffer("components", components.float())
 

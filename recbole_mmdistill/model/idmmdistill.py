@@ -101,6 +101,10 @@ class IDMMDistill(SequentialRecommender):
         if config["use_id"]:
             self.id_embedding = nn.Embedding(self.n_items, self.hidden_size)
             self._init_id_embedding(config["id_init"], config["initializer_range"])
+        self.cosine = config["score"] == "cosine"
+        self.log_scale = nn.Parameter(
+            torch.full((len(self.branches),), float(config["score_scale"])).log()
+        )
         self.kd_pairs = parse_pairs(config["kd_pairs"] or [], self.branches)
 
         # Not persistent: facts about the dataset, not things learned.
@@ -170,7 +174,13 @@ class IDMMDistill(SequentialRecommender):
             token = self.id_embedding(item)[:, None]
             everywhere = torch.ones(token.shape[:2], dtype=torch.bool, device=item.device)
             inputs[ID] = SourceTokens(token, everywhere)
-        return self.item_encoder(inputs)
+        vectors = self.item_encoder(inputs)
+        return nn.functional.normalize(vectors, dim=-1) if self.cosine else vectors
+
+    def _scaled(self, branch: int, state: Tensor) -> Tensor:
+        if self.cosine:
+            state = nn.functional.normalize(state, dim=-1)
+        return state * self.log_scale[branch].exp()
 
     def _build_item_table(self) -> Tensor:
         """All items' vectors, ``[n_branches, n_items, hidden_size]``."""
@@ -301,7 +311,7 @@ class IDMMDistill(SequentialRecommender):
             for group in positions.groups:
                 emb = gather_rows(vector, place[group.row, : group.seq_len])
                 parts.append(encoder(emb)[group.at_row, group.at_position])
-            states.append(torch.cat(parts))
+            states.append(self._scaled(len(states), torch.cat(parts)))
         return torch.stack(states)
 
     def _distillation(self) -> Distillation:
@@ -398,7 +408,12 @@ class IDMMDistill(SequentialRecommender):
         item_seq = item_seq[:, : int(item_seq_len.max())]
         table = self._item_table.get()
         states = [
-            last_position(self.sequence_encoders[b](gather_rows(table[b], item_seq)), item_seq_len)
+            self._scaled(
+                b,
+                last_position(
+                    self.sequence_encoders[b](gather_rows(table[b], item_seq)), item_seq_len
+                ),
+            )
             for b in self._scoring
         ]
         return torch.cat(states, dim=-1)

@@ -162,9 +162,7 @@ class _BlockwiseLoss(torch.autograd.Function):
                 sums.add_block(slice(first, min(first + n_block, n_rows)))
         ctx.save_for_backward(sums.grad_user, sums.grad_item)
         weight = distillation.weight if distillation is not None else 0.0
-        total = (
-            ce_weight * sums.ce.sum() + mean_ce_weight * sums.mean_ce + weight * sums.kd.sum()
-        )
+        total = ce_weight * sums.ce.sum() + mean_ce_weight * sums.mean_ce + weight * sums.kd.sum()
         ctx.mark_non_differentiable(sums.ce, sums.kd)
         return total, sums.ce, sums.kd
 

@@ -131,7 +131,9 @@ def test_equal_branches_have_nothing_to_teach():
     user, item, target = tensors()
     user, item = user[:1].expand(3, -1, -1), item[:1].expand(3, -1, -1)
     kd = Distillation(PAIRS, weight=1.0, temperature=3.0, detach_teacher=False)
-    assert branch_loss(user, item, Candidates(target), kd).kd.sum().item() == pytest.approx(0, abs=1e-6)
+    assert branch_loss(user, item, Candidates(target), kd).kd.sum().item() == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_a_branch_without_any_valid_target_adds_nothing():
