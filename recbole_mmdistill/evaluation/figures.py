@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "recbole_mmdistill",  # the same numbers give the same file
     "axes.spines.top": False,
@@ -19,7 +19,7 @@ _STYLE = {
     "grid.alpha": 0.3,
     "font.size": 9,
 }
-Lines = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+Lines = Mapping[str, tuple[Any, Any]]
 
 
 def bars(values: Mapping[str, tuple[float, float]], emphasised: str | None, label: str) -> str:

@@ -1,4 +1,4 @@
-"""How the branches of a model learn, epoch by epoch: who teaches whom, and does one dominate?"""
+"""How the branches of a model learn: who teaches whom, and whether one dominates."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def training_figures(dataset: str, result: Result) -> Iterator[tuple[str, str, s
     watched = [epoch["branches"] for epoch in result.records[0]["epochs"] if "branches" in epoch]
     if not watched:
         return
-    content: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
+    content: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
     for kind, title in _PANELS.items():
         names = [name for name in watched[0] if name.startswith(kind + "/")]
         if names:
             content[title] = {
                 name.partition("/")[2].replace("-", " → " if kind in ("kl", "taught") else " & "): (
-                    list(range(1, len(watched) + 1)),
+                    [float(n + 1) for n in range(len(watched))],
                     [epoch[name] for epoch in watched],
                 )
                 for name in names

@@ -54,8 +54,8 @@ def run_trial(
         ``valid``: the best epoch's validation metrics, and ``valid_ndcg``: its NDCG@10 by
         :func:`~.ranking.variants`; ``test``: RecBole's own test metrics;
         ``ranks``: the test targets' ranks by :func:`~.ranking.variants`; ``rows``: name of the
-        description of the test rows (:class:`~.rows.Rows`); ``parameters``; ``peak_memory_mib``; ``test_cpu_seconds`` of RecBole's
-        full-ranking evaluation.
+        description of the test rows (:class:`~.rows.Rows`); ``parameters``; ``peak_memory_mib``;
+        ``test_cpu_seconds`` of RecBole's full-ranking evaluation.
 
     Raises
     ------

@@ -305,7 +305,7 @@ class IDMMDistill(SequentialRecommender):
         ``vectors`` ``[n_branches, n_encoded, hidden_size]``; ``place`` ``[B, T]``, where each item
         of a history stands in them.
         """
-        states = []
+        states: list[Tensor] = []
         for encoder, vector in zip(self.sequence_encoders, vectors):
             parts = []
             for group in positions.groups:
