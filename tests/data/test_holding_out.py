@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.data import holding_out
 from recbole_mmdistill.data.sequences import make_rows, make_rows_of_warm
+from recbole_mmdistill.errors import UserError
 from tests.data.builders import ITEMS, config, ours, write_inter, write_vectors
 
 flat_users = st.lists(st.integers(1, 4), min_size=1, max_size=30).map(sorted).map(np.array)
