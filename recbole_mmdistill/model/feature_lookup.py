@@ -93,7 +93,7 @@ class FeatureTable:
 
 
 class Whitening(nn.Module):
-    """Principal components of the features, each scaled to unit variance.
+    """Principal components of the features, each of one variance, all together of length 1.
 
     Encoders' vectors share a large mean and a few dominant directions; a linear layer learns
     little from the rest until these are taken away (Su et al., "Whitening sentence
@@ -105,7 +105,7 @@ class Whitening(nn.Module):
         ``[n_vectors, dim]`` to fit to.
     n_components : int
         Components to keep; fewer are kept where the vectors span fewer. 0: centre each
-        dimension and scale it to unit variance, and keep them all.
+        dimension and scale it to one variance, and keep them all.
     """
 
     mean: Tensor

@@ -26,7 +26,7 @@ from .losses import (
     parse_pairs,
     ramp,
 )
-from .options import FULL, IN_BATCH, check_options, resolve_candidates
+from .options import FULL, IN_BATCH, LEARNED, check_options, resolve_candidates
 from .positions import Positions, find_positions
 from .sequence_encoder import SEQUENCE_ENCODERS
 
@@ -42,7 +42,8 @@ class IDMMDistill(SequentialRecommender):
     2. For each source (branch) a causal sequence encoder of its own reads these vectors along a
        history (``sequence_encoder``, section 3.3).
     3. A branch's score is the dot product of user state and item vector; the final score is
-       their mean, weighted by ``branch_weights`` over the sources that the item has (eq. 8).
+       their mean over the sources that the item has (eq. 8), with learned weights if
+       ``branch_weights`` does not fix them.
     4. Every position of a history predicts its next item, in every branch, and the branches are
        distilled into one another (``kd_*``, section 3.4).
 
@@ -98,24 +99,22 @@ class IDMMDistill(SequentialRecommender):
             SEQUENCE_ENCODERS[config["sequence_encoder"]](config) for _ in self.branches
         )
         self.apply(lambda module: init_weights(module, config["initializer_range"]))
+        # Items that are no target in training: their IDs say nothing, and they are no negatives,
+        # or else the modal branches would learn that what is new is never wanted.
+        target = dataset.inter_feat[self.POS_ITEM_ID]
+        count = torch.bincount(target, minlength=self.n_items)
+        self.register_buffer("_trained_items", count.nonzero().flatten(), persistent=False)
+        self.register_buffer(
+            "_popularity", count.clamp(min=1) / max(len(target), 1), persistent=False
+        )
         if config["use_id"]:
             self.id_embedding = nn.Embedding(self.n_items, self.hidden_size)
             self._init_id_embedding(config["id_init"], config["initializer_range"])
-        self.cosine = config["score"] == "cosine"
-        self.log_scale = nn.Parameter(
-            torch.full((len(self.branches),), float(config["score_scale"])).log()
-        )
         self.kd_pairs = parse_pairs(config["kd_pairs"] or [], self.branches)
 
         # Not persistent: facts about the dataset, not things learned.
         self.register_buffer("_present", self._find_present(features), persistent=False)
-        self.register_buffer(
-            "_weight", self._share_weights(config["branch_weights"] or {}), persistent=False
-        )
-        target = dataset.inter_feat[self.POS_ITEM_ID]
-        count = torch.bincount(target, minlength=self.n_items).clamp(min=1)
-        self.register_buffer("_popularity", count / max(len(target), 1), persistent=False)
-
+        self._init_branch_weights(config["branch_weights"])
         # RecBole's trainer never tells a model the epoch, and a run may be resumed: so the model
         # counts its own steps, and keeps the count in its checkpoint.
         self.steps_per_epoch = max(1, dataset.steps_per_epoch(config["train_batch_size"]))
@@ -145,21 +144,40 @@ class IDMMDistill(SequentialRecommender):
             weight.copy_(torch.where(known.any(0)[:, None], mean, weight))
         weight[0] = 0
 
-    def _find_present(self, features: Any) -> Tensor:
-        """Whether each item has each branch's source: bool ``[n_branches, n_items]``."""
-        always = torch.ones(self.n_items, dtype=torch.bool)
-        return torch.stack(
-            [features[name].present if name in features else always for name in self.branches]
-        )
+    def _init_branch_weights(self, given: str | dict[str, float] | None) -> None:
+        """Make the branches' weights: learned ones are a softmax, and begin as equals.
 
-    def _share_weights(self, branch_weights: dict[str, float]) -> Tensor:
+        Their cross entropy is that of the final score times a learned factor: a mean of several
+        scores is flatter than any of them, and weights should not have to make up for it.
+        """
+        is_learned = given == LEARNED and len(self.branches) > 1
+        fixed = given if isinstance(given, dict) else {}
+        wanted = torch.tensor([float(fixed.get(name, 1.0)) for name in self.branches])
+        self.register_buffer("_fixed_weight", wanted, persistent=False)
+        self.weight_logit = nn.Parameter(torch.zeros(len(self.branches))) if is_learned else None
+        self.log_sharpness = nn.Parameter(torch.zeros(())) if is_learned else None
+
+    def _find_present(self, features: Any) -> Tensor:
+        """Whether each item has each branch's source: bool ``[n_branches, n_items]``.
+
+        An ID that was never trained is no source.
+        """
+        present = {name: table.present for name, table in features.items()}
+        present[ID] = torch.zeros(self.n_items, dtype=torch.bool)
+        present[ID][self._trained_items] = True
+        always = torch.ones(self.n_items, dtype=torch.bool)
+        return torch.stack([present.get(name, always) for name in self.branches])
+
+    @property
+    def _weight(self) -> Tensor:
         """Each branch's weight in an item's score, ``[n_branches, n_items]``; columns sum to 1.
 
         The weight of a source that an item lacks is shared out over those it has. An item that
         has none of the weighted sources is scored by what the encoders make of their
         placeholders.
         """
-        wanted = torch.tensor([float(branch_weights.get(name, 1.0)) for name in self.branches])
+        learned = self.weight_logit
+        wanted = self._fixed_weight if learned is None else learned.softmax(0)
         wanted = wanted[:, None].expand(-1, self.n_items)
         weight = wanted * self._present
         weight = torch.where(weight.sum(0) > 0, weight, wanted)
@@ -174,17 +192,11 @@ class IDMMDistill(SequentialRecommender):
             token = self.id_embedding(item)[:, None]
             everywhere = torch.ones(token.shape[:2], dtype=torch.bool, device=item.device)
             inputs[ID] = SourceTokens(token, everywhere)
-        vectors = self.item_encoder(inputs)
-        return nn.functional.normalize(vectors, dim=-1) if self.cosine else vectors
-
-    def _scaled(self, branch: int, state: Tensor) -> Tensor:
-        if self.cosine:
-            state = nn.functional.normalize(state, dim=-1)
-        return state * self.log_scale[branch].exp()
+        return self.item_encoder(inputs)
 
     def _build_item_table(self) -> Tensor:
         """All items' vectors, ``[n_branches, n_items, hidden_size]``."""
-        chunks = torch.arange(self.n_items, device=self._weight.device).split(8192)
+        chunks = torch.arange(self.n_items, device=self._present.device).split(8192)
         return torch.cat([self.encode_items(chunk) for chunk in chunks], dim=1)
 
     def train(self, mode: bool = True) -> IDMMDistill:
@@ -216,6 +228,9 @@ class IDMMDistill(SequentialRecommender):
         vectors = self.encode_items(item)
         user = self._user_states(vectors, index[item_seq], positions)
         candidates = item[:n_candidates]
+        weight = self._weight[:, candidates]
+        if self.log_sharpness is not None:
+            weight = weight * self.log_sharpness.exp()
         distillation = self._distillation()
         loss = branch_loss(
             user,
@@ -223,7 +238,7 @@ class IDMMDistill(SequentialRecommender):
             Candidates(
                 target=index[positions.target],
                 present=self._present[:, candidates],
-                weight=self._weight[:, candidates],
+                weight=weight,
                 **self._sampling(item_seq, target_seq, positions, candidates, index),
             ),
             distillation,
@@ -261,12 +276,13 @@ class IDMMDistill(SequentialRecommender):
             Where an item id stands in ``item``, ``[n_items]``; undefined for those not in it.
         """
         if self.train_candidates == FULL:
-            candidates = torch.arange(1, self.n_items, device=target.device)
+            candidates = torch.cat([self._trained_items, target]).unique()
         elif self.train_candidates == IN_BATCH:
             candidates = target.unique()
         else:
-            uniform = torch.randint(1, self.n_items, (self.n_negatives,), device=target.device)
-            candidates = torch.cat([target, uniform]).unique()
+            known = self._trained_items
+            uniform = torch.randint(len(known), (self.n_negatives,), device=target.device)
+            candidates = torch.cat([target, known[uniform]]).unique()
         index = torch.full((self.n_items,), -1, device=target.device)
         index[candidates] = torch.arange(len(candidates), device=target.device)
         read = item_seq.unique()
@@ -290,7 +306,7 @@ class IDMMDistill(SequentialRecommender):
             return {}
         n_uniform = 0 if self.train_candidates == IN_BATCH else self.n_negatives
         log_q = log_inclusion(
-            self._popularity[candidates], len(positions.target), n_uniform, self.n_items - 1
+            self._popularity[candidates], len(positions.target), n_uniform, len(self._trained_items)
         )
         own = torch.cat([item_seq, target_seq], dim=1)
         place = index[own]
@@ -311,7 +327,7 @@ class IDMMDistill(SequentialRecommender):
             for group in positions.groups:
                 emb = gather_rows(vector, place[group.row, : group.seq_len])
                 parts.append(encoder(emb)[group.at_row, group.at_position])
-            states.append(self._scaled(len(states), torch.cat(parts)))
+            states.append(torch.cat(parts))
         return torch.stack(states)
 
     def _distillation(self) -> Distillation:
@@ -408,12 +424,7 @@ class IDMMDistill(SequentialRecommender):
         item_seq = item_seq[:, : int(item_seq_len.max())]
         table = self._item_table.get()
         states = [
-            self._scaled(
-                b,
-                last_position(
-                    self.sequence_encoders[b](gather_rows(table[b], item_seq)), item_seq_len
-                ),
-            )
+            last_position(self.sequence_encoders[b](gather_rows(table[b], item_seq)), item_seq_len)
             for b in self._scoring
         ]
         return torch.cat(states, dim=-1)

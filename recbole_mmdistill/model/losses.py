@@ -67,8 +67,9 @@ class Candidates:
     group : Tensor or None
         ``[n_rows]``, each row's group in ``exclude``.
     weight : Tensor or None
-        ``[n_branches, n_candidates]``, each branch's share in the mean score of a candidate;
-        columns sum to 1. None: equal shares.
+        ``[n_branches, n_candidates]``, each branch's factor in the final score of a candidate.
+        None: equal shares. If it requires a gradient, it gets that of the final score's own
+        cross entropy, which is then part of ``total`` in any case.
     """
 
     target: Tensor
@@ -85,7 +86,8 @@ class BranchLoss(NamedTuple):
     Attributes
     ----------
     total : Tensor
-        Scalar ``ce_weight * CE + distillation.weight * KD``, the one to differentiate.
+        Scalar ``ce_weight * CE + distillation.weight * KD`` and the final score's cross entropy,
+        the one to differentiate.
     ce : Tensor
         ``[n_branches]``, without gradient: the branches' cross entropies.
     kd : Tensor
@@ -125,7 +127,9 @@ def branch_loss(
     distillation : Distillation, optional
         None: no distillation, ``KD`` is 0.
     ce_weight : float
-        Weight of the cross entropy in ``total``.
+        Weight of the branches' cross entropy in ``total``.
+    mean_ce_weight : float
+        Weight with which the final score's cross entropy teaches the branches.
 
     Returns
     -------
@@ -135,7 +139,7 @@ def branch_loss(
         dtype = torch.get_autocast_dtype(user.device.type)
         user, item = user.to(dtype), item.to(dtype)
     total, ce, kd = _BlockwiseLoss.apply(
-        user, item, candidates, distillation, ce_weight, mean_ce_weight
+        user, item, candidates.weight, candidates, distillation, ce_weight, mean_ce_weight
     )
     return BranchLoss(total, ce, kd)
 
@@ -148,6 +152,7 @@ class _BlockwiseLoss(torch.autograd.Function):
         ctx: Any,
         user: Tensor,
         item: Tensor,
+        weight: Tensor | None,
         candidates: Candidates,
         distillation: Distillation | None,
         ce_weight: float,
@@ -160,16 +165,18 @@ class _BlockwiseLoss(torch.autograd.Function):
             n_block = max(1, block // item.size(1))
             for first in range(0, n_rows, n_block):
                 sums.add_block(slice(first, min(first + n_block, n_rows)))
-        ctx.save_for_backward(sums.grad_user, sums.grad_item)
-        weight = distillation.weight if distillation is not None else 0.0
-        total = ce_weight * sums.ce.sum() + mean_ce_weight * sums.mean_ce + weight * sums.kd.sum()
+        ctx.save_for_backward(sums.grad_user, sums.grad_item, sums.grad_weight)
+        kd_weight = distillation.weight if distillation is not None else 0.0
+        total = ce_weight * sums.ce.sum() + kd_weight * sums.kd.sum()
+        total = total + (mean_ce_weight or 1.0) * sums.mean_ce
         ctx.mark_non_differentiable(sums.ce, sums.kd)
         return total, sums.ce, sums.kd
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        grad_user, grad_item = ctx.saved_tensors
-        return grads[0] * grad_user, grads[0] * grad_item, None, None, None, None
+        grad_user, grad_item, grad_weight = ctx.saved_tensors
+        of_weight = None if grad_weight is None else grads[0] * grad_weight
+        return grads[0] * grad_user, grads[0] * grad_item, of_weight, None, None, None, None
 
 
 @dataclass
@@ -187,6 +194,7 @@ class _Sums:
     kd: Tensor = field(init=False)
     grad_user: Tensor = field(init=False)
     grad_item: Tensor = field(init=False)
+    grad_weight: Tensor | None = field(init=False)
 
     def __post_init__(self) -> None:
         n_branches, n_rows, _ = self.user.shape
@@ -197,6 +205,10 @@ class _Sums:
         self.kd = torch.zeros(n_pairs, **options)
         self.grad_user = torch.empty(self.user.shape, **options)
         self.grad_item = torch.zeros(self.item.shape, **options)
+        weight = self.candidates.weight
+        self.grad_weight = None
+        if weight is not None and weight.requires_grad:
+            self.grad_weight = torch.zeros(weight.shape, **options)
         known = self.candidates
         self.absent = None if known.present is None else ~known.present
         if self.absent is not None and not bool(self.absent.any()):
@@ -212,7 +224,7 @@ class _Sums:
     def add_block(self, rows: slice) -> None:
         logits = [self._logits(branch, rows) for branch in range(len(self.user))]
         gradients = [self._cross_entropy(b, logit, rows) for b, logit in enumerate(logits)]
-        if self.mean_ce_weight and len(logits) > 1:
+        if (self.mean_ce_weight or self.grad_weight is not None) and len(logits) > 1:
             self._mean_cross_entropy(logits, gradients, rows)
         if self.distillation is not None and self.distillation.pairs:
             self._distill(logits, gradients)
@@ -261,11 +273,14 @@ class _Sums:
             mean.addcmul_(w, logit)
         softmax = _Softmax.of(mean)
         self.mean_ce += (softmax.log_sum - mean.gather(1, target)).sum() / self.n_rows
-        scale = self.mean_ce_weight / self.n_rows
+        scale = 1 / self.n_rows
         towards = softmax.probability.mul_(scale)
         towards.scatter_add_(1, target, torch.full_like(mean[:, :1], -scale))
         for branch, share in enumerate(weight):
-            gradients[branch].addcmul_(share, towards)
+            if self.grad_weight is not None:
+                self.grad_weight[branch] += torch.linalg.vecdot(towards, logits[branch], dim=0)
+            if self.mean_ce_weight:
+                gradients[branch].addcmul_(share, towards, value=self.mean_ce_weight)
 
     def _distill(self, logits: list[Tensor], gradients: list[Tensor]) -> None:
         """Add a block's divergences to the loss and to the branches' gradients."""
@@ -317,7 +332,7 @@ class _Sums:
     def _mean_weight(self) -> Tensor:
         """``[n_branches, n_candidates]`` or ``[n_branches, 1]``."""
         if self.candidates.weight is not None:
-            return self.candidates.weight.float()
+            return self.candidates.weight.detach().float()
         n_branches = len(self.user)
         return torch.full((n_branches, 1), 1 / n_branches, device=self.user.device)
 

@@ -13,6 +13,7 @@ from .losses import MEAN
 from .sequence_encoder import SEQUENCE_ENCODERS
 
 AUTO, FULL, IN_BATCH, SAMPLED = "auto", "full", "in_batch", "sampled"
+LEARNED = "learned"
 
 # Up to here all items are hardly more than a step's sample: 1024 negatives and the targets of a
 # batch of 2048. And a softmax over all is exact.
@@ -26,7 +27,13 @@ _CHOICES: dict[str, Iterable[str]] = {
     "train_sequences": ("windows", "prefixes"),
 }
 _POSITIVE = ("hidden_size", "n_layers", "n_heads", "inner_size", "imt_layers", "imt_heads")
-_NOT_NEGATIVE = ("n_negatives", "kd_weight", "kd_ramp_epochs", "feature_whitening")
+_NOT_NEGATIVE = (
+    "n_negatives",
+    "mean_ce_weight",
+    "kd_weight",
+    "kd_ramp_epochs",
+    "feature_whitening",
+)
 _PROBABILITIES = ("hidden_dropout_prob", "attn_dropout_prob", "imt_dropout_prob")
 _FLAGS = ("use_id", "id_mask", "kd_detach_teacher")
 
@@ -116,8 +123,10 @@ def _sources(config: Mapping[str, Any], modalities: list[str]) -> Iterable[str]:
     elif config["id_init"] == MEAN and not modalities:
         yield "id_init is 'mean' but there is no modality to take the mean of"
     weights = config["branch_weights"] or {}
+    if weights == LEARNED:
+        weights = {}
     if not isinstance(weights, dict):
-        yield f"branch_weights is {weights!r}, not a mapping of branches to weights"
+        yield f"branch_weights is {weights!r}, not {LEARNED} or a mapping of branches to weights"
     else:
         for name, weight in weights.items():
             if not _is_number(weight) or weight < 0:

@@ -54,7 +54,7 @@ def dataset(modalities=None):
         modalities = {"text": features(1), "image": features(2, missing=[3, 7])}
     return SimpleNamespace(
         item_features=modalities,
-        inter_feat={"item_id": torch.tensor([1, 2, 3, 4, 5, 6])},
+        inter_feat={"item_id": torch.arange(1, N_ITEMS)},
         num=lambda field: N_ITEMS,
         steps_per_epoch=lambda batch_size: 2,
     )

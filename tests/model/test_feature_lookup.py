@@ -31,13 +31,13 @@ def test_features_are_neither_parameters_nor_buffers():
     }
 
 
-def test_whitened_vectors_are_centred_and_uncorrelated():
+def test_whitened_vectors_are_centred_and_uncorrelated_and_of_length_one_on_average():
     generator = torch.Generator().manual_seed(0)
     vectors = torch.randn(500, 6, generator=generator) @ torch.randn(6, 6, generator=generator) + 3
     white = Whitening(vectors, 4)(vectors)
     assert white.shape == (500, 4)
     torch.testing.assert_close(white.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
-    torch.testing.assert_close(white.T @ white / 500, torch.eye(4), atol=1e-3, rtol=0)
+    torch.testing.assert_close(white.T @ white / 500, torch.eye(4) / 4, atol=1e-3, rtol=0)
 
 
 def test_directions_without_variance_are_not_blown_up():
@@ -50,7 +50,7 @@ def test_directions_without_variance_are_not_blown_up():
 def test_standardising_keeps_every_dimension():
     vectors = torch.randn(500, 6) * torch.tensor([1.0, 2, 3, 4, 5, 6]) + 7
     torch.testing.assert_close(
-        Whitening(vectors, 0)(vectors).std(0), torch.ones(6), atol=0.01, rtol=0
+        Whitening(vectors, 0)(vectors).std(0), torch.full((6,), 6**-0.5), atol=0.01, rtol=0
     )
 
 

@@ -184,3 +184,22 @@ def test_inclusion_is_near_certain_for_an_item_that_is_every_target():
 def test_pairs_by_name():
     assert parse_pairs([["id", "text"], ["mean", "id"]], ["id", "text"]) == ((0, 1), (None, 0))
     assert parse_pairs([["id", "image"]], ["id", "text"]) == ()
+
+
+@pytest.mark.parametrize("mean_ce_weight", [0.0, 0.7])
+def test_the_final_score_teaches_the_branches_weights_and_if_asked_the_branches(mean_ce_weight):
+    user, item, target = tensors()
+    present = torch.rand(N_BRANCHES, N_CANDIDATES, generator=torch.Generator().manual_seed(1)) > 0.3
+    present[0] = True
+    wanted = torch.tensor([0.2, 0.5, 0.3], requires_grad=True)
+    weight = wanted[:, None] * present / (wanted[:, None] * present).sum(0)
+    known = Candidates(target, present=present, weight=weight)
+    mine = branch_loss(user, item, known, ce_weight=0.0, mean_ce_weight=mean_ce_weight)
+    gradients = torch.autograd.grad(mine.total, (user, item, wanted), retain_graph=True)
+
+    logits = torch.einsum("bnd,bcd->bnc", user, item)
+    expected = F.cross_entropy((weight[:, None] * logits).sum(0), target)
+    of_user, of_item, of_wanted = torch.autograd.grad(expected, (user, item, wanted))
+    torch.testing.assert_close(gradients[0], mean_ce_weight * of_user)
+    torch.testing.assert_close(gradients[1], mean_ce_weight * of_item)
+    torch.testing.assert_close(gradients[2], of_wanted)
