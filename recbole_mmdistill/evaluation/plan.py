@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import UserError, near
 from ..files import read_yaml
+from ..integration.config import properties
 
 KINDS = ("baseline", "model", "ablation")
 _OWN_KEYS = {"title", "seeds", "common", "datasets", "models", "conditions", "studies"}
@@ -30,8 +31,9 @@ class Trial:
     seed : int
         RecBole's ``seed``.
     spec : dict
-        What decides the trial's result: RecBole's names of model and dataset, all settings, and
-        the modalities by which its rows are grouped.
+        What decides the trial's result: RecBole's names of model and dataset, all settings, the
+        modalities by which its rows are grouped, and the defaults that this package ships for the
+        model, so that a trial made with other ones is not taken for it.
     """
 
     dataset: str
@@ -141,12 +143,15 @@ class Plan:
             **of_model.options[options],
             "seed": seed,
         }
-        spec = {
+        spec: dict[str, Any] = {
             "model": of_model.recbole,
             "dataset": recbole_dataset,
             "settings": settings,
             "grouped_by": list(of_dataset.get("modalities") or []),
         }
+        presets = properties("model", of_model.recbole)
+        if presets:
+            spec["presets"] = presets
         return Trial(dataset, model, condition, options, seed, spec)
 
     def tuning(self) -> Iterator[Trial]:

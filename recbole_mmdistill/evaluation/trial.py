@@ -116,7 +116,8 @@ def main() -> None:
     spec = json.load(sys.stdin)
     destination = Path(sys.argv.pop())  # and out of RecBole's sight, which reads the words too
     started = time.time()
-    record = run_trial(**spec, folder=destination.parent / "rows")
+    asked = {key: value for key, value in spec.items() if key != "presets"}  # RecBole reads these
+    record = run_trial(**asked, folder=destination.parent / "rows")
     seconds = round(time.time() - started, 1)
     write_text(
         destination, json.dumps({**spec, **record, "seconds": seconds, "machine": machine()})

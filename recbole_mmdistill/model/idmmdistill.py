@@ -99,6 +99,7 @@ class IDMMDistill(SequentialRecommender):
             SEQUENCE_ENCODERS[config["sequence_encoder"]](config) for _ in self.branches
         )
         self.apply(lambda module: init_weights(module, config["initializer_range"]))
+        self.item_encoder.start()
         # Items that are no target in training: their IDs say nothing, and they are no negatives,
         # or else the modal branches would learn that what is new is never wanted.
         target = dataset.inter_feat[self.POS_ITEM_ID]

@@ -57,6 +57,9 @@ class ItemEncoder(nn.Module):
         """The branches it gives a vector to: each source has its own unless they are fused."""
         return self.sources
 
+    def start(self) -> None:
+        """Set weights that are to begin otherwise than by RecBole's normal draw."""
+
     def forward(self, inputs: Mapping[str, SourceTokens]) -> Tensor:
         """Encode items.
 
@@ -133,6 +136,15 @@ class IMTEncoder(ItemEncoder):
             vectors.append(tokens[:, first] + self.heads[source](hidden[:, first]))
             first += inputs[source].tokens.size(1)
         return torch.stack(vectors)
+
+    def start(self) -> None:
+        """Let the exchange add nothing at first: each source begins as it would alone.
+
+        A transformer of random weights would only blur what the sources say for themselves.
+        """
+        for head in self.heads.values():
+            *_, weight, _ = head.parameters()
+            nn.init.zeros_(weight)
 
     def _visible(self, inputs: Mapping[str, SourceTokens]) -> Tensor:
         """Which query may see which key: ``[n_items, 1, n_tokens, n_tokens]``."""

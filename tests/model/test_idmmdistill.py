@@ -97,6 +97,7 @@ def test_the_weight_of_a_missing_source_goes_to_those_present():
 @torch.no_grad()
 def test_an_item_that_lacks_its_only_weighted_source_still_has_a_score():
     recommender = model(branch_weights={"id": 0, "text": 0, "image": 1})
+    recommender.source_embedding["image"].placeholder.normal_()  # learned; it begins as zeros
     scores = recommender.full_sort_predict(prefixes(*HISTORIES))
     assert torch.isfinite(scores).all()
     assert scores[:, 3].abs().min() > 0
