@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 from typing import Any
 
 from tqdm import tqdm
@@ -121,7 +123,7 @@ def _run(trials: Iterable[Trial], cache: Cache, jobs: int, threads: int, what: s
     failed = []
     children = _Children()
     bar = tqdm(total=len(by_key), initial=len(by_key) - len(missing), desc=what, unit="trial")
-    with bar, ThreadPoolExecutor(jobs) as pool:
+    with _ended_by_sigterm(), bar, ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(_run_one, t, cache, threads, children): t for t in missing}
         try:
             for future in _as_done(futures):
@@ -135,6 +137,23 @@ def _run(trials: Iterable[Trial], cache: Cache, jobs: int, threads: int, what: s
             children.kill()
             raise
     return failed
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM unwind as Ctrl-C does, so that no trial is left running behind."""
+
+    def end(signal_number: int, _: Any) -> None:
+        raise SystemExit(128 + signal_number)
+
+    if current_thread() is not main_thread():  # where Python lets nobody set a handler
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _as_done(futures: Iterable[Future[bool]]) -> Iterator[Future[bool]]:

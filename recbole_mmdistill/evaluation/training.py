@@ -12,8 +12,8 @@ _PANELS = {
     "loss": "cross entropy of each branch (training)",
     "kl": "KL(teacher || student) (validation)",
     "overlap@10": "common items among two branches' first ten",
-    "gradient_norm": "gradient norm of each branch's sequence encoder",
-    "taught": "distillation: divergence from the teacher at its temperature (training)",
+    "gradient_norm": "gradient norm of each sequence encoder",
+    "taught": "divergence from the teacher (training)",
 }
 
 

@@ -37,7 +37,7 @@ def test_latex_escapes_what_would_be_commands():
 
 def test_html_escapes_texts_and_holds_its_drawings():
     page = DOCUMENT.html()
-    assert "<caption>50% &lt;b&gt;</caption>" in page
+    assert "<h3>50% &lt;b&gt;</h3>" in page
     assert "<h1>A &amp; B</h1>" in page
     assert "<svg><path/></svg>" in page
     assert '<tr class="emphasised"><td>us</td>' in page
