@@ -137,6 +137,15 @@ def test_empty_sequences_are_read():
     assert outcome_without("pandas_empty_sequences", script) is not None
 
 
+def test_quotes_in_titles_are_read():
+    write_dataset()
+    path = Path("dataset/small/small.item")
+    path.write_text(path.read_text().replace("g1 g1", '"g1" g1'))
+    script = DATASET + "assert '\"g1\"' in dataset.field2id_token['genres']\n"
+    assert outcome_without("nothing", script) is None
+    assert "ParserError" in outcome_without("quotes_in_titles", script)
+
+
 def test_dok_matrices_are_updated():
     matrix = scipy.sparse.dok_matrix((2, 2), dtype=np.float32)
     matrix._update({(0, 1): 3.0})
