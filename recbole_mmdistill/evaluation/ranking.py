@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
+
+from ..integration.watching import rows_and_targets
 
 WHOLE = "all"
 WITHOUT_ID = "without id"
@@ -35,14 +36,6 @@ def variants(model: Any) -> dict[str, AbstractContextManager[None]]:
     return found
 
 
-def batches(loader: Any) -> Iterator[tuple[Any, torch.Tensor]]:
-    """Go through an evaluation dataloader: each batch's interaction and its targets ``[B]``."""
-    for interaction, _, positive_row, positive_item in loader:
-        target = torch.empty(len(interaction), dtype=torch.long)
-        target[positive_row] = positive_item
-        yield interaction, target
-
-
 @torch.no_grad()
 def rank_targets(model: Any, loader: Any, device: torch.device | str) -> list[int]:
     """Rank each row's target among all items, 1 being the best.
@@ -66,7 +59,7 @@ def rank_targets(model: Any, loader: Any, device: torch.device | str) -> list[in
     """
     model.eval()
     ranks = []
-    for interaction, target in batches(loader):
+    for interaction, target in rows_and_targets(loader):
         scores = model.full_sort_predict(interaction.to(device)).view(len(target), -1)
         scores[:, 0] = -torch.inf
         of_target = scores.gather(1, target.to(device)[:, None])

@@ -80,6 +80,25 @@ class _GradientNorms:
         return means
 
 
+def rows_and_targets(loader: Any) -> Iterator[tuple[Any, torch.Tensor]]:
+    """Go through a full-ranking dataloader of a sequential model.
+
+    Parameters
+    ----------
+    loader : recbole.data.dataloader.FullSortEvalDataLoader
+        One target for each row.
+
+    Yields
+    ------
+    interaction, target
+        A batch, and its true next items ``[B]``.
+    """
+    for interaction, _, positive_row, positive_item in loader:
+        target = torch.empty(len(interaction), dtype=torch.long)
+        target[positive_row] = positive_item
+        yield interaction, target
+
+
 @torch.no_grad()
 def _compare_on(model: Any, valid_data: Any, device: Any, n_rows: int) -> dict[str, float]:
     """Compare the branches on the first ``n_rows`` validation rows."""
@@ -88,9 +107,7 @@ def _compare_on(model: Any, valid_data: Any, device: Any, n_rows: int) -> dict[s
     model.eval()
     parts: dict[str, list[torch.Tensor]] = {}
     left = n_rows
-    for interaction, _, positive_row, positive_item in valid_data:
-        target = torch.empty(len(interaction), dtype=torch.long)
-        target[positive_row] = positive_item
+    for interaction, target in rows_and_targets(valid_data):
         for first in range(0, min(len(interaction), left), _ROWS_AT_ONCE):
             rows = slice(first, min(first + _ROWS_AT_ONCE, left))
             scores = model.branch_scores(interaction[rows].to(device))
