@@ -22,7 +22,7 @@ class WindowDataLoader(TrainDataLoader):
     def __iter__(self) -> Any:
         """Begin an epoch, with the histories cut into windows anew."""
         self._epoch = getattr(self, "_epoch", -1) + 1
-        self._dataset.cut_anew(self._epoch)
+        self._dataset.cut_into_windows(self._epoch)
         return super().__iter__()
 
     def collate_fn(self, index: Any) -> Interaction:

@@ -200,7 +200,7 @@ class MultiModalSequentialDataset(SequentialDataset):
         """Sort and split, see RecBole's ``SequentialDataset``."""
         datasets = super().build()
         if self.config["train_sequences"] == WINDOWS:
-            datasets[0]._cut_into_windows()
+            datasets[0].cut_into_windows()
         return datasets
 
     def _copies(self, parts: splitting.Parts) -> list[MultiModalSequentialDataset]:
@@ -294,11 +294,8 @@ class MultiModalSequentialDataset(SequentialDataset):
         in_batch = train_batch_size if self._windows is None else None
         return -(-len(self) // (in_batch or self.windows_per_batch(train_batch_size)))
 
-    def cut_anew(self, epoch: int) -> None:
-        """Cut the windows of a training split again; all processes cut alike."""
-        self._cut_into_windows(epoch)
-
-    def _cut_into_windows(self, epoch: int = 0) -> None:
+    def cut_into_windows(self, epoch: int = 0) -> None:
+        """Cut a training split into windows, for each epoch anew; all processes cut alike."""
         if isinstance(self.inter_feat, HistoryInteraction):
             length = self.inter_feat[self.item_list_length_field]
             target = (self.inter_feat.start + length).numpy()

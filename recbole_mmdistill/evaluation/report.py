@@ -13,8 +13,7 @@ from . import figures
 from .document import Document, Figure, Section, Table
 from .plan import FULL, Plan, Study
 from .ranking import WHOLE, WITHOUT_ID, hit, ndcg
-from .results import Result, Results
-from .significance import compare
+from .results import Result, Results, gains_of, our_model
 from .training import training_figures
 
 _COLD = GROUPS[0]
@@ -37,7 +36,7 @@ def write_report(plan: Plan, results: Results, folder: Path) -> Document:
     -------
     Document
     """
-    sections = [section for study in plan.studies for section in _study(plan, study, results)]
+    sections = [_study(plan, study, results) for study in plan.studies]
     document = Document(plan.title, sections)
     write_text(folder / "report.md", document.markdown())
     write_text(folder / "report.html", document.html())
@@ -48,7 +47,7 @@ def write_report(plan: Plan, results: Results, folder: Path) -> Document:
     return document
 
 
-def _study(plan: Plan, study: Study, results: Results) -> list[Section]:
+def _study(plan: Plan, study: Study, results: Results) -> Section:
     section = Section(study.name, [study.about] if study.about else [])
     held_back = {name: plan.conditions[name] for name in study.conditions if name != FULL}
     for dataset in study.datasets:
@@ -61,7 +60,7 @@ def _study(plan: Plan, study: Study, results: Results) -> list[Section]:
                 _cold_items(plan, study, dataset, condition, results, section)
         if any("popularity_skew" in settings for settings in held_back.values()):
             _skew(plan, study, dataset, results, section)
-    return [section]
+    return section
 
 
 # Comparison of models
@@ -75,7 +74,7 @@ def _compare_models(
         section.paragraphs.append(f"{dataset}: no trial is finished.")
         return
     section.tables.append(comparison_table(plan, study, dataset, found))
-    ours = _our_model(plan, found)
+    ours = our_model(plan, found)
     section.figures.append(
         Figure(
             _name(study.name, dataset, "models"),
@@ -115,14 +114,9 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
     -------
     Table
     """
-    ours = _our_model(plan, found)
-    others = [name for name in found if name != ours]
-    gains = {}
-    if ours is not None:
-        same = [name for name in others if _same_rows(found[ours], found[name])]
-        gained = compare(found[ours].by_row(), [found[name].by_row() for name in same])
-        gains = dict(zip(same, gained))
-    baselines = [name for name in others if plan.models[name].kind == "baseline"]
+    ours = our_model(plan, found)
+    gains = {} if ours is None else gains_of(found[ours], found)
+    baselines = [name for name in found if plan.models[name].kind == "baseline"]
     best = max(baselines, key=lambda name: found[name].by_seed().mean(), default=None)
     rows = []
     for name, result in found.items():
@@ -161,15 +155,6 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
         rows=tuple(rows),
         emphasised=frozenset(n for n, name in enumerate(found) if name == ours),
     )
-
-
-def _our_model(plan: Plan, found: Mapping[str, Result]) -> str | None:
-    return next((name for name in found if plan.models[name].kind == "model"), None)
-
-
-def _same_rows(one: Result, other: Result) -> bool:
-    names = {record["rows"] for result in (one, other) for record in result.records}
-    return len(names) == 1
 
 
 def _learning_curves(study: Study, dataset: str, found: Mapping[str, Result]) -> Figure:

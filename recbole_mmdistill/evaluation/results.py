@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from .plan import FULL, Plan, Study
 from .pool import Cache
 from .ranking import WHOLE, ndcg
 from .rows import Rows
+from .significance import Gain, compare
 
 
 @dataclass(frozen=True)
@@ -20,20 +21,15 @@ class Result:
 
     Attributes
     ----------
-    dataset, model, condition : str
-        Their names in the plan.
-    settings : dict
-        Of the chosen option set.
+    model : str
+        Its name in the plan.
     records : tuple of dict
         As :func:`~.trial.run_trial` returns them.
     rows : tuple of Rows
         The test rows of each record.
     """
 
-    dataset: str
     model: str
-    condition: str
-    settings: dict[str, Any]
     records: tuple[dict[str, Any], ...]
     rows: tuple[Rows, ...]
 
@@ -120,8 +116,7 @@ class Results:
         if not records:
             return None
         rows = tuple(self._read_rows(record["rows"]) for record in records)
-        settings = trials[0].spec["settings"]
-        return Result(dataset, model, condition, settings, tuple(records), rows)
+        return Result(model, tuple(records), rows)
 
     def of_study(self, study: Study, dataset: str, condition: str = FULL) -> dict[str, Result]:
         """Results of a study's models on a dataset, by model; unfinished ones are left out."""
@@ -132,3 +127,32 @@ class Results:
         if name not in self._rows:
             self._rows[name] = Rows.read(self.cache.folder / "rows", name)
         return self._rows[name]
+
+
+def our_model(plan: Plan, models: Iterable[str]) -> str | None:
+    """Give the first of the models that is of the kind ``model``; None if none is."""
+    return next((name for name in models if plan.models[name].kind == "model"), None)
+
+
+def gains_of(ours: Result, found: Mapping[str, Result]) -> dict[str, Gain]:
+    """Compare a result with all others of a study that have the same test rows.
+
+    Parameters
+    ----------
+    ours : Result
+        The one that may be better.
+    found : Mapping of str to Result
+        The study's, ``ours`` among them.
+
+    Returns
+    -------
+    dict of str to Gain
+        By the other's name; p-values are corrected for their number.
+    """
+    others = [name for name, other in found.items() if other is not ours]
+    same = [name for name in others if _same_rows(ours, found[name])]
+    return dict(zip(same, compare(ours.by_row(), [found[name].by_row() for name in same])))
+
+
+def _same_rows(one: Result, other: Result) -> bool:
+    return len({record["rows"] for result in (one, other) for record in result.records}) == 1

@@ -8,8 +8,7 @@ from ..errors import UserError
 from ..files import write_text
 from .document import Table, markdown_table
 from .plan import Plan
-from .results import Results
-from .significance import compare
+from .results import Results, gains_of, our_model
 
 BEGIN = "<!-- benchmark summary: begin -->"
 END = "<!-- benchmark summary: end -->"
@@ -34,13 +33,9 @@ def summary_table(plan: Plan, results: Results) -> Table:
     study = plan.studies[0]
     found = {dataset: results.of_study(study, dataset) for dataset in study.datasets}
     cells: dict[str, list[str]] = {model: [] for model in study.models}
-    ours = next((m for m in study.models if plan.models[m].kind == "model"), None)
+    ours = our_model(plan, study.models)
     for of_dataset in found.values():
-        others = [name for name in of_dataset if name != ours]
-        gains = {}
-        if ours in of_dataset:
-            rows = of_dataset[ours].by_row()
-            gains = dict(zip(others, compare(rows, [of_dataset[o].by_row() for o in others])))
+        gains = gains_of(of_dataset[ours], of_dataset) if ours in of_dataset else {}
         for model in study.models:
             if model not in of_dataset:
                 cells[model].append("not run")
