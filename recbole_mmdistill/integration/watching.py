@@ -59,8 +59,8 @@ class _GradientNorms:
 
     def __init__(self, model: Any) -> None:
         self._parameters = {
-            name: list(encoder.parameters())
-            for name, encoder in zip(model.branches, model.sequence_encoders)
+            name: model.user_encoder.parameters_of(branch)
+            for branch, name in enumerate(model.branches)
         }
         self._sums = dict.fromkeys(self._parameters, 0.0)
         self._n_steps = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,10 +14,11 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .averaging import WeightAverage
 from .feature_lookup import SourceEmbedding
 from .item_encoder import ID, ITEM_ENCODERS, SourceTokens
 from .item_table import ItemTable
-from .layers import gather_rows, init_weights, last_position
+from .layers import init_weights
 from .losses import (
     MEAN,
     Candidates,
@@ -29,6 +31,7 @@ from .losses import (
 from .options import FULL, IN_BATCH, LEARNED, check_options, resolve_candidates
 from .positions import Positions, find_positions
 from .sequence_encoder import SEQUENCE_ENCODERS
+from .user_encoder import USER_ENCODERS
 
 
 class IDMMDistill(SequentialRecommender):
@@ -95,11 +98,12 @@ class IDMMDistill(SequentialRecommender):
         )
         self.item_encoder = ITEM_ENCODERS[config["item_encoder"]](config, sources)
         self.branches = self.item_encoder.branches
-        self.sequence_encoders = nn.ModuleList(
-            SEQUENCE_ENCODERS[config["sequence_encoder"]](config) for _ in self.branches
+        self.user_encoder = USER_ENCODERS[config["user_encoder"]](
+            len(self.branches), partial(SEQUENCE_ENCODERS[config["sequence_encoder"]], config)
         )
         self.apply(lambda module: init_weights(module, config["initializer_range"]))
         self.item_encoder.start()
+        self.user_encoder.start()
         # Items that are no target in training: their IDs say nothing, and they are no negatives,
         # or else the modal branches would learn that what is new is never wanted.
         target = dataset.inter_feat[self.POS_ITEM_ID]
@@ -120,6 +124,8 @@ class IDMMDistill(SequentialRecommender):
         # counts its own steps, and keeps the count in its checkpoint.
         self.steps_per_epoch = max(1, dataset.steps_per_epoch(config["train_batch_size"]))
         self.register_buffer("train_steps", torch.zeros((), dtype=torch.long))
+        decay = float(config["weight_average"])
+        self.weight_average = WeightAverage(self, decay) if decay else None
         self._item_table = ItemTable(self, self._build_item_table)
         self._loss_sum: Tensor | float = 0.0  # of each branch and pair, until it is taken
         self._loss_steps = 0
@@ -169,20 +175,18 @@ class IDMMDistill(SequentialRecommender):
         always = torch.ones(self.n_items, dtype=torch.bool)
         return torch.stack([present.get(name, always) for name in self.branches])
 
-    @property
-    def _weight(self) -> Tensor:
-        """Each branch's weight in an item's score, ``[n_branches, n_items]``; columns sum to 1.
+    def _weights(self, branches: Sequence[int], item: Tensor) -> Tensor:
+        """Weights of branches in the score of items, ``[len(branches), n_items]``.
 
-        The weight of a source that an item lacks is shared out over those it has. An item that
-        has none of the weighted sources is scored by what the encoders make of their
-        placeholders.
+        They sum to 1 over the branches, and are 0 where the item lacks the source: scores of a
+        branch have the mean 0 over the items that have its source, so that what an item lacks
+        speaks neither for nor against it.
         """
         learned = self.weight_logit
-        wanted = self._fixed_weight if learned is None else learned.softmax(0)
-        wanted = wanted[:, None].expand(-1, self.n_items)
-        weight = wanted * self._present
-        weight = torch.where(weight.sum(0) > 0, weight, wanted)
-        return weight / weight.sum(0)
+        wanted = (self._fixed_weight if learned is None else learned.softmax(0))[list(branches)]
+        total = wanted.sum()
+        wanted = torch.where(total > 0, wanted / total.clamp(min=1e-12), 1 / len(branches))
+        return wanted[:, None] * self._present[list(branches)][:, item]
 
     # Items
 
@@ -201,10 +205,19 @@ class IDMMDistill(SequentialRecommender):
         return torch.cat([self.encode_items(chunk) for chunk in chunks], dim=1)
 
     def train(self, mode: bool = True) -> IDMMDistill:
-        """Switch to training or evaluation, and forget the item table."""
+        """Switch to training or evaluation (with the average weights); forget the item table."""
         if hasattr(self, "_item_table"):
             self._item_table.drop()
+            if self.weight_average is not None:
+                self._average_last_step()
+                self.weight_average.use(not mode)
         return super().train(mode)
+
+    def _average_last_step(self) -> None:
+        """Take the weights into their average that the optimiser made of the last step's loss."""
+        average = self.weight_average
+        if average is not None and average.n_steps < self.train_steps:
+            average.add()
 
     # Training
 
@@ -229,16 +242,17 @@ class IDMMDistill(SequentialRecommender):
         vectors = self.encode_items(item)
         user = self._user_states(vectors, index[item_seq], positions)
         candidates = item[:n_candidates]
-        weight = self._weight[:, candidates]
+        present = self._present[:, candidates]
+        weight = self._weights(range(len(self.branches)), candidates)
         if self.log_sharpness is not None:
             weight = weight * self.log_sharpness.exp()
         distillation = self._distillation()
         loss = branch_loss(
             user,
-            vectors[:, :n_candidates],
+            _centred(vectors[:, :n_candidates], vectors[:, :n_candidates], present),
             Candidates(
                 target=index[positions.target],
-                present=self._present[:, candidates],
+                present=present,
                 weight=weight,
                 **self._sampling(item_seq, target_seq, positions, candidates, index),
             ),
@@ -246,6 +260,7 @@ class IDMMDistill(SequentialRecommender):
             mean_ce_weight=self.mean_ce_weight,
         )
         if self.training:
+            self._average_last_step()
             self.train_steps += 1
             self._loss_sum = self._loss_sum + torch.cat([loss.ce, loss.kd])
             self._loss_steps += 1
@@ -322,14 +337,13 @@ class IDMMDistill(SequentialRecommender):
         ``vectors`` ``[n_branches, n_encoded, hidden_size]``; ``place`` ``[B, T]``, where each item
         of a history stands in them.
         """
-        states: list[Tensor] = []
-        for encoder, vector in zip(self.sequence_encoders, vectors):
-            parts = []
-            for group in positions.groups:
-                emb = gather_rows(vector, place[group.row, : group.seq_len])
-                parts.append(encoder(emb)[group.at_row, group.at_position])
-            states.append(torch.cat(parts))
-        return torch.stack(states)
+        branches = range(len(self.branches))
+        parts = []
+        for group in positions.groups:
+            at = group.at_row, group.at_position
+            read = place[group.row, : group.seq_len]
+            parts.append(self.user_encoder(vectors, read, at, branches))
+        return torch.cat(parts, dim=1)
 
     def _distillation(self) -> Distillation:
         epoch = self.train_steps.item() / self.steps_per_epoch
@@ -399,13 +413,12 @@ class IDMMDistill(SequentialRecommender):
         Tensor
             ``[n_items, n_scoring * hidden_size]``.
         """
-        chosen = list(self._scoring)
-        weight = self._weight[chosen]
-        total = weight.sum(0)
-        # An item without any of the chosen sources keeps its placeholders' score.
-        weight = torch.where(total > 0, weight / total.clamp(min=1e-12), 1 / len(chosen))
-        vectors = self._item_table.get()[chosen] * weight[..., None]
-        return vectors.transpose(0, 1).flatten(1)
+        chosen, trained = list(self._scoring), self._trained_items
+        vectors = self._item_table.get()[chosen]
+        centred = _centred(vectors, vectors[:, trained], self._present[chosen][:, trained])
+        everything = torch.arange(self.n_items, device=trained.device)
+        weighted = centred * self._weights(chosen, everything)[..., None]
+        return weighted.transpose(0, 1).flatten(1)
 
     def forward(self, item_seq: Tensor, item_seq_len: Tensor) -> Tensor:
         """User states of the scoring branches side by side.
@@ -423,12 +436,9 @@ class IDMMDistill(SequentialRecommender):
             ``[B, n_scoring * hidden_size]``.
         """
         item_seq = item_seq[:, : int(item_seq_len.max())]
-        table = self._item_table.get()
-        states = [
-            last_position(self.sequence_encoders[b](gather_rows(table[b], item_seq)), item_seq_len)
-            for b in self._scoring
-        ]
-        return torch.cat(states, dim=-1)
+        last = torch.arange(len(item_seq), device=item_seq.device), item_seq_len - 1
+        states = self.user_encoder(self._item_table.get(), item_seq, last, self._scoring)
+        return states.transpose(0, 1).flatten(1)
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items, ``[B, n_items]``."""
@@ -439,3 +449,14 @@ class IDMMDistill(SequentialRecommender):
         """Scores of one item for each row, ``[B]``."""
         user = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
         return (user * self.score_table()[interaction[self.ITEM_ID]]).sum(-1)
+
+
+def _centred(vectors: Tensor, among: Tensor, present: Tensor) -> Tensor:
+    """Take the mean of each branch's vectors from them: ``[n_branches, n_items, hidden_size]``.
+
+    A softmax does not feel it, but scores of several branches can then be added up for items
+    that lack one. The mean is that of ``among`` ``[n_branches, n_known, hidden_size]`` where
+    ``present`` ``[n_branches, n_known]`` says that the item has the source.
+    """
+    share = present / present.sum(1, keepdim=True).clamp(min=1)
+    return vectors - (share[:, None] @ among)

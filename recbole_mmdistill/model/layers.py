@@ -191,8 +191,3 @@ def gather_rows(table: Tensor, index: Tensor) -> Tensor:
     indexing is not.
     """
     return F.embedding(index, table)
-
-
-def last_position(output: Tensor, length: Tensor) -> Tensor:
-    """Vectors at each sequence's last real position: ``[B, T, d]``, ``[B]`` to ``[B, d]``."""
-    return output[torch.arange(len(output), device=output.device), length - 1]

@@ -11,6 +11,7 @@ from .item_encoder import ID, ITEM_ENCODERS
 from .layers import ACTIVATIONS
 from .losses import MEAN
 from .sequence_encoder import SEQUENCE_ENCODERS
+from .user_encoder import USER_ENCODERS
 
 AUTO, FULL, IN_BATCH, SAMPLED = "auto", "full", "in_batch", "sampled"
 LEARNED = "learned"
@@ -22,6 +23,7 @@ _SMALL_CATALOGUE = 4096
 _CHOICES: dict[str, Iterable[str]] = {
     "item_encoder": ITEM_ENCODERS,
     "sequence_encoder": SEQUENCE_ENCODERS,
+    "user_encoder": USER_ENCODERS,
     "hidden_act": ACTIVATIONS,
     "train_candidates": (AUTO, FULL, IN_BATCH, SAMPLED),
     "train_sequences": ("windows", "prefixes"),
@@ -34,7 +36,7 @@ _NOT_NEGATIVE = (
     "kd_ramp_epochs",
     "feature_whitening",
 )
-_PROBABILITIES = ("hidden_dropout_prob", "attn_dropout_prob", "imt_dropout_prob")
+_PROBABILITIES = ("hidden_dropout_prob", "attn_dropout_prob", "imt_dropout_prob", "weight_average")
 _FLAGS = ("use_id", "id_mask", "kd_detach_teacher")
 
 

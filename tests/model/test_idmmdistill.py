@@ -58,7 +58,7 @@ def test_padding_does_not_matter():
 
 @torch.no_grad()
 def test_text_and_image_scores_do_not_move_when_every_id_changes():
-    recommender = model()
+    recommender = model(user_encoder="separate")
     batch = prefixes(*HISTORIES)
     with recommender.scoring_with(["text", "image"]):
         before = recommender.full_sort_predict(batch)
@@ -87,20 +87,34 @@ def test_the_mean_of_branch_scores_is_one_dot_product_of_the_joined_tables():
 
 
 @torch.no_grad()
-def test_the_weight_of_a_missing_source_goes_to_those_present():
-    recommender = model(branch_weights={"id": 1, "text": 3, "image": 4})
-    complete, without_image = recommender._weight[:, 1], recommender._weight[:, 3]
-    torch.testing.assert_close(complete, torch.tensor([1 / 8, 3 / 8, 4 / 8]))
-    torch.testing.assert_close(without_image, torch.tensor([1 / 4, 3 / 4, 0]))
+def test_a_user_s_text_score_of_an_item_does_not_move_when_the_item_s_id_changes():
+    recommender = model()
+    batch = prefixes([1, 2, 3], [4, 5])
+    with recommender.scoring_with(["text"]):
+        before = recommender.full_sort_predict(batch)
+        recommender.id_embedding.weight[8].normal_()
+        torch.testing.assert_close(before, recommender.full_sort_predict(batch))
 
 
 @torch.no_grad()
-def test_an_item_that_lacks_its_only_weighted_source_still_has_a_score():
+def test_a_source_that_an_item_lacks_adds_nothing_and_is_no_mean_of_the_others():
+    recommender = model(branch_weights={"id": 1, "text": 3, "image": 4})
+    weights = recommender._weights(range(3), torch.tensor([1, 3]))
+    torch.testing.assert_close(weights[:, 0], torch.tensor([1 / 8, 3 / 8, 4 / 8]))
+    torch.testing.assert_close(weights[:, 1], torch.tensor([1 / 8, 3 / 8, 0]))
+    torch.testing.assert_close(
+        recommender._weights([0, 1], torch.tensor([3]))[:, 0], torch.tensor([1 / 4, 3 / 4])
+    )
+
+
+@torch.no_grad()
+def test_each_branch_scores_the_items_that_have_its_source_by_0_on_average():
     recommender = model(branch_weights={"id": 0, "text": 0, "image": 1})
-    recommender.source_embedding["image"].placeholder.normal_()  # learned; it begins as zeros
     scores = recommender.full_sort_predict(prefixes(*HISTORIES))
-    assert torch.isfinite(scores).all()
-    assert scores[:, 3].abs().min() > 0
+    with_image = [1, 2, 4, 5, 6, 8]
+    assert scores[:, with_image].abs().min() > 0
+    torch.testing.assert_close(scores[:, with_image].mean(1), torch.zeros(len(scores)))
+    assert scores[:, [3, 7]].abs().max() == 0  # neither for nor against them
 
 
 @torch.no_grad()
@@ -175,11 +189,12 @@ def test_ce_and_kd_add_up_to_what_is_differentiated(candidates):
 
 def test_distillation_reaches_only_the_student_when_the_teacher_is_detached():
     def gradients(**options):
-        recommender = model(item_encoder="late", kd_ramp_epochs=0, **options).train()
+        options |= {"item_encoder": "late", "user_encoder": "separate", "kd_ramp_epochs": 0}
+        recommender = model(**options).train()
         total(recommender, windows(*HISTORIES)).backward()
         return [
-            torch.cat([p.grad.flatten() for p in encoder.parameters()])
-            for encoder in recommender.sequence_encoders
+            torch.cat([p.grad.flatten() for p in recommender.user_encoder.parameters_of(branch)])
+            for branch in range(3)
         ]
 
     untaught = gradients(kd_weight=0.0)

@@ -1,0 +1,59 @@
+from functools import partial
+
+import pytest
+import torch
+
+from recbole_mmdistill.model.sequence_encoder import SEQUENCE_ENCODERS
+from recbole_mmdistill.model.user_encoder import USER_ENCODERS
+from tests.model.builders import config, model, prefixes, windows
+
+VECTORS = torch.randn(3, 9, 8, generator=torch.Generator().manual_seed(0))
+PLACE = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
+@pytest.fixture(params=sorted(USER_ENCODERS))
+def encoder(request):
+    torch.manual_seed(0)
+    make = partial(SEQUENCE_ENCODERS["sasrec"], config())
+    return USER_ENCODERS[request.param](3, make).eval()
+
+
+def at(*where):
+    return tuple(torch.tensor(where).T)
+
+
+def test_it_gives_a_state_for_each_branch_and_place(encoder):
+    states = encoder(VECTORS, PLACE, at((0, 3), (1, 0)), range(3))
+    assert states.shape == (3, 2, 8)
+    torch.testing.assert_close(encoder(VECTORS, PLACE, at((1, 0)), [2])[0, 0], states[2, 1])
+
+
+def test_no_state_knows_what_comes_later(encoder):
+    before = encoder(VECTORS, PLACE, at((0, 1)), range(3))
+    changed = PLACE.clone()
+    changed[0, 2:] = 0
+    torch.testing.assert_close(before, encoder(VECTORS, changed, at((0, 1)), range(3)))
+
+
+def test_branches_own_parameters_do_not_overlap(encoder):
+    owned = [{id(p) for p in encoder.parameters_of(branch)} for branch in range(3)]
+    assert all(owned)
+    assert not owned[0] & owned[1] and not owned[1] & owned[2]
+
+
+def test_only_separate_encoders_keep_the_sources_of_a_history_apart():
+    for name, moved in (("shared", True), ("separate", False)):
+        make = partial(SEQUENCE_ENCODERS["sasrec"], config())
+        encoder = USER_ENCODERS[name](3, make).eval()
+        other = VECTORS.clone()
+        other[0] += 1
+        states = [encoder(v, PLACE, at((0, 3)), [1]) for v in (VECTORS, other)]
+        assert torch.equal(*states) != moved
+
+
+@pytest.mark.parametrize("name", sorted(USER_ENCODERS))
+def test_the_model_learns_through_it(name):
+    recommender = model(user_encoder=name).train()
+    sum(recommender.calculate_loss(windows([1, 2, 3], [4, 5]))).backward()
+    assert all(p.grad is not None for p in recommender.parameters())
+    assert recommender.eval().full_sort_predict(prefixes([1, 2, 3])).shape == (2, 9)
