@@ -259,7 +259,8 @@ class MultiModalSequentialDataset(SequentialDataset):
         -------
         Interaction
             Of windows: ``item_id_list`` and ``target_item_id_list``, both ``[n, T]`` with T the
-            longest of them, and ``item_length`` ``[n]``. Of rows: RecBole's fields.
+            longest of them, 0 where a position has no target, and ``item_length`` ``[n]``. Of
+            rows: RecBole's fields.
         """
         if self._windows is not None:
             return self._draw_windows(np.asarray(index))
@@ -300,22 +301,25 @@ class MultiModalSequentialDataset(SequentialDataset):
             length = self.inter_feat[self.item_list_length_field]
             target = (self.inter_feat.start + length).numpy()
             rng = np.random.default_rng([self.config["seed"], epoch])
-            self._windows = make_windows(target, self.max_item_list_len, rng)
+            context = int(self.config["window_context"] * self.max_item_list_len)
+            self._windows = make_windows(target, self.max_item_list_len, context, rng)
         else:  # rows of benchmark files stand alone, each is a window with one target
             rows = np.arange(len(self.inter_feat))
-            self._windows = Windows(rows, np.ones_like(rows))
+            self._windows = Windows(rows, np.ones_like(rows), np.zeros_like(rows))
 
     def _draw_windows(self, index: np.ndarray) -> Interaction:
         assert self._windows is not None
-        start, length = (torch.from_numpy(part[index]) for part in self._windows)
+        start, length, context = (torch.from_numpy(part[index]) for part in self._windows)
         if not isinstance(self.inter_feat, HistoryInteraction):
             return self._draw_benchmark_rows(start)
         histories, field = self.inter_feat.histories, self.item_id_list_field
         width = int(length.max())
+        target_seq = histories.cut(field, start + 1, length, width)
+        target_seq *= torch.arange(width) >= context[:, None]
         return Interaction(
             {
                 field: histories.cut(field, start, length, width),
-                self.target_list_field: histories.cut(field, start + 1, length, width),
+                self.target_list_field: target_seq,
                 self.item_list_length_field: length,
             }
         )

@@ -29,17 +29,20 @@ class Rows(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """Stretches of the flat order whose every position predicts the next.
+    """Stretches of the flat order whose positions predict the next.
 
     Attributes
     ----------
     start, length : numpy.ndarray
-        Inputs are ``start .. start + length - 1``, targets each the one after: int64
-        ``[n_windows]``.
+        Inputs are ``start .. start + length - 1``: int64 ``[n_windows]`` each.
+    context : numpy.ndarray
+        How many inputs at the window's beginning are read only; each of the others has the
+        interaction after it as its target. int64 ``[n_windows]``.
     """
 
     start: np.ndarray
     length: np.ndarray
+    context: np.ndarray
 
 
 def flat_order(user: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -137,7 +140,10 @@ def make_rows_of_warm(user: np.ndarray, cold: np.ndarray, max_length: int) -> Ro
 
 
 def make_windows(
-    target: np.ndarray, max_length: int, rng: np.random.Generator | None = None
+    target: np.ndarray,
+    max_length: int,
+    context: int = 0,
+    rng: np.random.Generator | None = None,
 ) -> Windows:
     """Cut the stretches in front of targets into windows that cover each target once.
 
@@ -152,6 +158,9 @@ def make_windows(
         interaction is no target, so no stretch of targets reaches from one user into the next.
     max_length : int
         L, the longest window.
+    context : int
+        Below L. Windows of a stretch of more than L targets reach back over so many more inputs,
+        as far as the stretch does, and have so many fewer targets.
     rng : numpy.random.Generator, optional
         Draws the length of each long stretch's oldest window. Such a stretch then has a window
         more, which may be empty: so the number of windows does not hang on the draw.
@@ -163,25 +172,26 @@ def make_windows(
     """
     target = np.sort(target)
     if len(target) == 0:
-        return Windows(target, target)
+        return Windows(target, target, target)
     starts_run = np.concatenate([[True], np.diff(target) != 1])
     first = target[starts_run]
     n_targets = np.diff(np.append(np.flatnonzero(starts_run), len(target)))
-    n_windows = -(-n_targets // max_length)
-    short = n_targets - (n_windows - 1) * max_length
+    is_long = n_targets > max_length
+    step = np.where(is_long, max_length - context, max_length)
+    n_windows = -(-n_targets // step)
+    short = n_targets - (n_windows - 1) * step
     if rng is not None:
-        is_long = n_targets > max_length
-        drawn = rng.integers(1, max_length + 1, size=len(first))
-        short = np.where(is_long, drawn, short)
+        short = np.where(is_long, rng.integers(1, step + 1), short)
         n_windows = n_windows + is_long
     run = np.repeat(np.arange(len(first)), n_windows)
     # The first window of a run is numbered 0; it may be short, and after a draw so may the last.
     number = np.arange(len(run)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
-    begin = np.where(number == 0, 0, short[run] + (number - 1) * max_length)
-    end = np.minimum(short[run] + number * max_length, n_targets[run])
-    length = np.maximum(end - begin, 0)
+    begin = np.where(number == 0, 0, short[run] + (number - 1) * step[run])
+    end = np.minimum(short[run] + number * step[run], n_targets[run])
+    n_predicted = np.maximum(end - begin, 0)
+    read_only = np.where(n_predicted > 0, np.minimum(begin, context), 0)
     begin = first[run] + np.minimum(begin, n_targets[run] - 1)
-    return Windows(begin - 1, length)
+    return Windows(begin - 1 - read_only, n_predicted + read_only, read_only)
 
 
 def padded_positions(start: np.ndarray, length: np.ndarray, width: int) -> np.ndarray:

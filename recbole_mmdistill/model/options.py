@@ -36,7 +36,13 @@ _NOT_NEGATIVE = (
     "kd_ramp_epochs",
     "feature_whitening",
 )
-_PROBABILITIES = ("hidden_dropout_prob", "attn_dropout_prob", "imt_dropout_prob", "weight_average")
+_SHARES = (
+    "hidden_dropout_prob",
+    "attn_dropout_prob",
+    "imt_dropout_prob",
+    "weight_average",
+    "window_context",
+)
 _FLAGS = ("use_id", "id_mask", "kd_detach_teacher")
 
 
@@ -105,7 +111,7 @@ def _numbers(config: Mapping[str, Any]) -> Iterable[str]:
     for key in _NOT_NEGATIVE:
         if not _is_number(config[key]) or config[key] < 0:
             yield f"{key} is {config[key]!r}, not a number of 0 or more"
-    for key in _PROBABILITIES:
+    for key in _SHARES:
         if not _is_number(config[key]) or not 0 <= config[key] < 1:
             yield f"{key} is {config[key]!r}, not from 0 up to 1"
     if not _is_number(config["kd_temperature"]) or config["kd_temperature"] <= 0:

@@ -37,15 +37,31 @@ def test_a_row_holds_the_interactions_just_before_its_target(user, max_length):
     assert list(zip(*(column.tolist() for column in make_rows(user, max_length)))) == expected
 
 
-@given(users, lengths)
-def test_windows_cover_every_target_once_and_never_two_users(user, max_length):
+@given(users, lengths, st.data())
+def test_windows_cover_every_target_once_and_never_two_users(user, max_length, data):
+    context = data.draw(st.integers(0, max_length - 1))
+    rng = data.draw(st.sampled_from([None, np.random.default_rng(0)]))
     target = make_rows(user, max_length).target
     covered = []
-    for start, length in zip(*make_windows(target, max_length)):
-        assert 1 <= length <= max_length
+    for start, length, read_only in zip(*make_windows(target, max_length, context, rng)):
+        assert 0 <= read_only <= context
+        assert length <= max_length
         assert len(set(user[start : start + length + 1])) == 1
-        covered += range(start + 1, start + length + 1)
+        covered += range(start + read_only + 1, start + length + 1)
     assert covered == target.tolist()
+
+
+@given(users, lengths, st.data())
+def test_a_target_of_a_long_history_has_its_context(user, max_length, data):
+    context = data.draw(st.integers(0, max_length - 1))
+    target = make_rows(user, max_length).target
+    for start, length, read_only in zip(*make_windows(target, max_length, context)):
+        before = sum(user[:start] == user[start])  # of the same user, before the window
+        if sum(user == user[start]) - 1 > max_length:
+            assert read_only == context or before == 0
+        else:
+            assert (before, read_only) == (0, 0)
+        assert length > read_only
 
 
 @given(users, lengths, st.data())
@@ -55,13 +71,21 @@ def test_windows_cover_any_choice_of_targets_once(user, max_length, data):
         data.draw(st.lists(st.sampled_from(targets), unique=True)) if len(targets) else []
     )
     windows = make_windows(chosen.astype(np.int64), max_length)
-    covered = [k for start, length in zip(*windows) for k in range(start + 1, start + length + 1)]
+    covered = [
+        k for start, length, _ in zip(*windows) for k in range(start + 1, start + length + 1)
+    ]
     assert covered == sorted(chosen)
 
 
 def test_only_the_oldest_window_of_a_history_is_short():
     target = make_rows(np.array([1] * 8 + [2] * 3), 3).target
-    assert [w.tolist() for w in make_windows(target, 3)] == [[0, 1, 4, 8], [1, 3, 3, 2]]
+    assert [w.tolist() for w in make_windows(target, 3)] == [[0, 1, 4, 8], [1, 3, 3, 2], [0] * 4]
+
+
+def test_windows_with_context_reach_back_over_targets_of_the_one_before():
+    target = make_rows(np.array([1] * 8 + [2] * 3), 3).target
+    windows = make_windows(target, 3, context=1)
+    assert [w.tolist() for w in windows] == [[0, 0, 2, 4, 8], [1, 3, 3, 3, 2], [0, 1, 1, 1, 0]]
 
 
 def test_stretches_are_padded_with_minus_one():
