@@ -42,13 +42,15 @@ class IDMMDistill(SequentialRecommender):
 
     1. An item encoder turns an item's ID, text and image into one vector each (``item_encoder``,
        ODMT section 3.2).
-    2. For each source (branch) a causal sequence encoder of its own reads these vectors along a
-       history (``sequence_encoder``, section 3.3).
-    3. A branch's score is the dot product of user state and item vector; the final score is
-       their mean over the sources that the item has (eq. 8), with learned weights if
-       ``branch_weights`` does not fix them.
+    2. A causal sequence encoder reads these vectors along a history, and each source (branch) gets
+       its user state: from one pass over their sum, or each from an encoder of its own, as in
+       section 3.3 (``user_encoder``, ``sequence_encoder``).
+    3. A branch's score is the dot product of user state and item vector, less its mean over the
+       items; the final score is their mean (eq. 8), with learned weights if ``branch_weights``
+       does not fix them. A source that an item lacks adds nothing.
     4. Every position of a history predicts its next item, in every branch, and the branches are
        distilled into one another (``kd_*``, section 3.4).
+    5. Evaluation sees a running average of the weights (``weight_average``).
 
     Parameters
     ----------
