@@ -13,12 +13,14 @@ from . import data, epoch, extraction, report
 
 _BENCHMARKS: dict[str, Any] = {
     "epoch": epoch.measure,
+    "branches": epoch.measure_branches,
     "data": data.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
 }
 _FILES = {
     "epoch": (),
+    "branches": (),
     "data": (),
     "extraction": ("data", "weights", "encoder"),
     "extraction-memory": ("encoder",),

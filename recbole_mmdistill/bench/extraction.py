@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from .report import spread
+from .report import compare
 
 _BATCH = 64
 _SMALL, _LARGE = 5_000, 50_000
@@ -62,32 +62,20 @@ def measure_time(rounds: int, data: Path, weights: Path, minilm: Path) -> list[d
                 for key, value in _bare(name, data, weights, minilm).items():
                     seconds.setdefault(key, []).append(value)
         return [
-            _ratio("posters with ViT-Tiny, seconds", seconds["image"], seconds["pictures"], 1.15),
-            _ratio(
+            compare("posters with ViT-Tiny, seconds", seconds["image"], seconds["pictures"], 1.15),
+            compare(
                 "titles with MiniLM, seconds; bare encoder in the file's order",
                 seconds["text"],
                 seconds["in order"],
                 1.05,
             ),
-            _ratio(
+            compare(
                 "titles with MiniLM, seconds; bare encoder by length",
                 seconds["text"],
                 seconds["by length"],
                 1.05,
             ),
         ]
-
-
-def _ratio(name: str, ours: list[float], bare: list[float], target: float) -> dict[str, Any]:
-    ratio = spread([a / b for a, b in zip(ours, bare)])
-    return {
-        "name": name,
-        "command": spread(ours),
-        "bare": spread(bare),
-        "ratio": ratio,
-        "target": target,
-        "reached": ratio["median"] <= target,
-    }
 
 
 def _command(words: list[str]) -> subprocess.CompletedProcess[str]:
@@ -184,7 +172,7 @@ def _memory(rounds: int, folder: Path, minilm: Path) -> list[dict[str, Any]]:
                 peak = _peak([*where, f"--modality={modality}", *words, f"--output={output}"])
                 peaks.setdefault((modality, n_items), []).append(peak)
     return [
-        _ratio(
+        compare(
             f"peak memory, MiB, {modality}: {_LARGE} items against {_SMALL}",
             peaks[modality, _LARGE],
             peaks[modality, _SMALL],

@@ -63,15 +63,15 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def compare(
-    name: str, ours: Sequence[float], theirs: Sequence[float], target: float
+    name: str, ours: Sequence[float], reference: Sequence[float], target: float
 ) -> dict[str, Any]:
-    """Compare paired measurements of this package and of RecBole.
+    """Compare paired measurements of this package and of what it is to be held against.
 
     Parameters
     ----------
     name : str
         What was measured, with its unit.
-    ours, theirs : sequence of float
+    ours, reference : sequence of float
         Taken in turn, in one run.
     target : float
         The ratio that is wanted at most.
@@ -81,13 +81,13 @@ def compare(
     dict
         Both sides, their ratio, and whether its median is within the target.
     """
-    ratio = spread([a / b for a, b in zip(ours, theirs)])
+    ratio = spread([a / b for a, b in zip(ours, reference)])
     return {
         "name": name,
         "ours": spread(ours),
-        "recbole": spread(theirs),
+        "reference": spread(reference),
         "ratio": ratio,
-        "recbole_over_ours": round(1 / ratio["median"], 1),
+        "reference_over_ours": round(1 / ratio["median"], 1),
         "target": round(target, 5),
         "reached": ratio["median"] <= target,
     }

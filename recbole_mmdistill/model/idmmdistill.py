@@ -139,12 +139,12 @@ class IDMMDistill(SequentialRecommender):
     def _init_id_embedding(self, how: str, std: float) -> None:
         weight = self.id_embedding.weight
         weight.normal_(std=std)
-        if how != "random":
-            chosen = [
-                embed
-                for name, embed in self.source_embedding.items()
-                if how in (MEAN, name) and isinstance(embed, SourceEmbedding)
-            ]
+        chosen = [
+            embed
+            for name, embed in self.source_embedding.items()
+            if how in (MEAN, name) and isinstance(embed, SourceEmbedding)
+        ]
+        if chosen:
             item = torch.arange(self.n_items)
             parts = torch.stack([embed.reduced(item, self.hidden_size) for embed in chosen])
             known = parts.abs().sum(-1) > 0

@@ -222,12 +222,19 @@ class _Sums:
         self.n_rows = n_rows
 
     def add_block(self, rows: slice) -> None:
-        logits = [self._logits(branch, rows) for branch in range(len(self.user))]
-        gradients = [self._cross_entropy(b, logit, rows) for b, logit in enumerate(logits)]
-        if (self.mean_ce_weight or self.grad_weight is not None) and len(logits) > 1:
-            self._mean_cross_entropy(logits, gradients, rows)
-        if self.distillation is not None and self.distillation.pairs:
-            self._distill(logits, gradients)
+        softmax = [_Softmax.of(self._logits(branch, rows)) for branch in range(len(self.user))]
+        several = len(softmax) > 1  # one alone is its own mean, and has nothing to learn from it
+        teaches = several and self.distillation is not None and bool(self.distillation.pairs)
+        of_mean = None
+        if several and (teaches or self.mean_ce_weight or self.grad_weight is not None):
+            of_mean = _Softmax.of(self._mean([one.logits for one in softmax]))
+        # Before the probabilities become gradients, in place.
+        tempered = self._tempered(softmax, of_mean) if teaches else {}
+        gradients = [self._cross_entropy(b, one, rows) for b, one in enumerate(softmax)]
+        if of_mean is not None and (self.mean_ce_weight or self.grad_weight is not None):
+            self._mean_cross_entropy(of_mean, [one.logits for one in softmax], gradients, rows)
+        if teaches:
+            self._distill(tempered, gradients)
         for branch, gradient in enumerate(gradients):
             if gradient.dtype == self.user.dtype:
                 torch.mm(gradient, self.item[branch], out=self.grad_user[branch, rows])
@@ -252,51 +259,59 @@ class _Sums:
             logits.scatter_(1, target, of_target)
         return logits
 
-    def _cross_entropy(self, branch: int, logits: Tensor, rows: slice) -> Tensor:
-        """Add a block's cross entropy; return its gradient with respect to the logits."""
+    def _mean(self, logits: list[Tensor]) -> Tensor:
+        """Logits of the final score."""
+        weight = self._mean_weight()
+        mean = weight[0] * logits[0]
+        for w, logit in zip(weight[1:], logits[1:]):
+            mean.addcmul_(w, logit)
+        return mean
+
+    def _cross_entropy(self, branch: int, softmax: _Softmax, rows: slice) -> Tensor:
+        """Add a block's cross entropy; turn its probabilities into the logits' gradient."""
         target = self.candidates.target[rows, None]
         valid = self.valid[branch, rows, None]
-        softmax = _Softmax.of(logits)
-        loss = (softmax.log_sum - logits.gather(1, target)).masked_fill(~valid, 0)
+        loss = (softmax.log_sum - softmax.logits.gather(1, target)).masked_fill(~valid, 0)
         self.ce[branch] += loss.sum() * self.share[branch]
         scale = valid * (self.ce_weight * self.share[branch])
         return softmax.probability.mul_(scale).scatter_add_(1, target, -scale)
 
     def _mean_cross_entropy(
-        self, logits: list[Tensor], gradients: list[Tensor], rows: slice
+        self, mean: _Softmax, logits: list[Tensor], gradients: list[Tensor], rows: slice
     ) -> None:
         """Add a block's cross entropy of the final score to the loss and the gradients."""
-        weight = self._mean_weight()
         target = self.candidates.target[rows, None]
-        mean = weight[0] * logits[0]
-        for w, logit in zip(weight[1:], logits[1:]):
-            mean.addcmul_(w, logit)
-        softmax = _Softmax.of(mean)
-        self.mean_ce += (softmax.log_sum - mean.gather(1, target)).sum() / self.n_rows
+        of_target = mean.logits.gather(1, target)
+        self.mean_ce += (mean.log_sum - of_target).sum() / self.n_rows
         scale = 1 / self.n_rows
-        towards = softmax.probability.mul_(scale)
-        towards.scatter_add_(1, target, torch.full_like(mean[:, :1], -scale))
-        for branch, share in enumerate(weight):
+        towards = mean.probability.mul_(scale)
+        towards.scatter_add_(1, target, torch.full_like(of_target, -scale))
+        for branch, share in enumerate(self._mean_weight()):
             if self.grad_weight is not None:
                 self.grad_weight[branch] += torch.linalg.vecdot(towards, logits[branch], dim=0)
             if self.mean_ce_weight:
                 gradients[branch].addcmul_(share, towards, value=self.mean_ce_weight)
 
-    def _distill(self, logits: list[Tensor], gradients: list[Tensor]) -> None:
+    def _tempered(
+        self, softmax: list[_Softmax], of_mean: _Softmax | None
+    ) -> dict[int | None, _Softmax]:
+        """Softmaxes at the temperature, of the branches and the mean that teach or are taught."""
+        assert self.distillation is not None
+        tau, log_q = self.distillation.temperature, self.candidates.log_q
+        asked = {branch for pair in self.distillation.pairs for branch in pair}
+        known: dict[int | None, _Softmax | None] = {**dict(enumerate(softmax)), None: of_mean}
+        return {
+            branch: one.tempered(tau, log_q)
+            for branch, one in known.items()
+            if branch in asked and one is not None
+        }
+
+    def _distill(self, tempered: dict[int | None, _Softmax], gradients: list[Tensor]) -> None:
         """Add a block's divergences to the loss and to the branches' gradients."""
         assert self.distillation is not None
         tau = self.distillation.temperature
-        tempered = {b: self._tempered(logits[b]) for b in self._branches_compared()}
         for number, (teacher, student) in enumerate(self.distillation.pairs):
-            of_student = tempered[student]
-            if teacher is None:
-                weight = self._mean_weight()
-                mean = weight[0] * logits[0]
-                for w, logit in zip(weight[1:], logits[1:]):
-                    mean.addcmul_(w, logit)
-                of_teacher = self._tempered(mean)
-            else:
-                of_teacher = tempered[teacher]
+            of_teacher, of_student = tempered[teacher], tempered[student]
             if self.absent is not None:
                 of_teacher = of_teacher.without(self.absent[student])
                 if teacher is not None:
@@ -311,23 +326,10 @@ class _Sums:
             if not self.distillation.detach_teacher:
                 towards = difference.sub_(gap + divergence).mul_(q_t).mul_(scale)
                 if teacher is None:
-                    for branch, share in enumerate(weight):
+                    for branch, share in enumerate(self._mean_weight()):
                         gradients[branch] += share * towards
                 else:
                     gradients[teacher] += towards
-
-    def _branches_compared(self) -> set[int]:
-        assert self.distillation is not None
-        return {b for pair in self.distillation.pairs for b in pair if b is not None}
-
-    def _tempered(self, logits: Tensor) -> _Softmax:
-        assert self.distillation is not None
-        tau = self.distillation.temperature
-        tempered = logits / tau
-        if self.candidates.log_q is not None:
-            # The correction undoes the sampling, whatever the temperature: it is not divided.
-            tempered -= self.candidates.log_q * (1 - 1 / tau)
-        return _Softmax.of(tempered)
 
     def _mean_weight(self) -> Tensor:
         """``[n_branches, n_candidates]`` or ``[n_branches, 1]``."""
@@ -359,6 +361,26 @@ class _Softmax(NamedTuple):
         probability = torch.softmax(logits, 1)
         log_sum = logits.amax(1, keepdim=True) - probability.amax(1, keepdim=True).log()
         return cls(logits, probability, log_sum)
+
+    def tempered(self, tau: float, log_q: Tensor | None) -> _Softmax:
+        """Give the softmax at a temperature; the correction by ``log_q`` is not divided by it.
+
+        For that correction undoes the sampling, whatever the temperature. At the temperature 2,
+        the default, the exponentials' roots are at hand; what has underflown has none, which for
+        a probability below 1e-38 does not matter.
+        """
+        if tau == 1:
+            return _Softmax(self.logits, self.probability.clone(), self.log_sum)
+        logits = self.logits / tau
+        if log_q is not None:
+            logits -= log_q * (1 - 1 / tau)
+        if tau != 2:
+            return _Softmax.of(logits)
+        root = self.probability.sqrt()
+        if log_q is not None:
+            root *= (-log_q / 2).exp()
+        mass = root.sum(1, keepdim=True)
+        return _Softmax(logits, root / mass, self.log_sum / 2 + mass.log())
 
     def without(self, absent: Tensor) -> _Softmax:
         """Give the distribution in which no candidate of ``absent`` ``[n_candidates]`` occurs."""

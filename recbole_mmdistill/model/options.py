@@ -128,8 +128,6 @@ def _sources(config: Mapping[str, Any], modalities: list[str]) -> Iterable[str]:
     if config["id_init"] not in ("random", MEAN, *modalities):
         allowed = ", ".join(("random", MEAN, *modalities))
         yield f"id_init is {config['id_init']!r}, not one of {allowed}"
-    elif config["id_init"] == MEAN and not modalities:
-        yield "id_init is 'mean' but there is no modality to take the mean of"
     weights = config["branch_weights"] or {}
     if weights == LEARNED:
         weights = {}
