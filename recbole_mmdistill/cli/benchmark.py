@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> None:
     """Run the verb."""
     given = build_parser().parse_args(words)
     folder = Path(given.out or Path("results") / Path(given.plan).stem)
-    failed = benchmark(
+    failed, left_out = benchmark(
         given.plan,
         folder,
         jobs=0 if given.only_report else given.jobs,
@@ -57,3 +57,6 @@ def main(words: Sequence[str]) -> None:
             f"{len(failed)} trials failed, the first is {failed[0]}.",
             f"What each said stands in {folder}/trials/*.failed.txt; run again to try once more.",
         )
+    if left_out:
+        name, error = next(iter(left_out.items()))
+        raise UserError(f"{', '.join(left_out)} left out: of {name}, {error.what}", error.remedy)

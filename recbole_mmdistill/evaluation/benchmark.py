@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+from ..datasets import dataset_folder
 from ..errors import UserError, near
+from ..features.locate import find_features
 from .plan import Plan, Trial, read_plan
 from .pool import Cache, choose_options, run_plan
 from .report import write_report
 from .results import Results
 from .summary import renew_summary
+
+
+class Ran(NamedTuple):
+    """What :func:`benchmark` could not run.
+
+    Attributes
+    ----------
+    failed : list of Trial
+        Those that failed.
+    left_out : dict of str to UserError
+        Data sets whose files are not there, and what to do about it.
+    """
+
+    failed: list[Trial]
+    left_out: dict[str, UserError]
 
 
 def benchmark(
@@ -21,8 +39,8 @@ def benchmark(
     threads: int = 1,
     only: Sequence[str] = (),
     readme: str | Path | None = None,
-) -> list[Trial]:
-    """Run a benchmark and write its report.
+) -> Ran:
+    """Run a benchmark, but for the data sets whose files are missing, and write its report.
 
     Parameters
     ----------
@@ -41,8 +59,7 @@ def benchmark(
 
     Returns
     -------
-    list of Trial
-        Those that failed.
+    Ran
 
     Raises
     ------
@@ -51,12 +68,16 @@ def benchmark(
     """
     plan, folder = read_plan(plan_file), Path(folder)
     cache = Cache(folder / "trials")
-    failed = run_plan(_only(plan, only), cache, jobs, threads) if jobs else []
+    failed, left_out = [], {}
+    if jobs:
+        chosen = _only(plan, only)
+        left_out = _find_missing_data(chosen)
+        failed = run_plan(_without(chosen, left_out), cache, jobs, threads)
     results = Results(plan, cache, choose_options(plan, cache))
     write_report(plan, results, folder)
     if readme is not None:
         renew_summary(plan, results, Path(readme))
-    return failed
+    return Ran(failed, left_out)
 
 
 def _only(plan: Plan, names: Sequence[str]) -> Plan:
@@ -69,3 +90,29 @@ def _only(plan: Plan, names: Sequence[str]) -> Plan:
             )
     chosen = tuple(study for study in plan.studies if not names or study.name in names)
     return replace(plan, studies=chosen)
+
+
+def _find_missing_data(plan: Plan) -> dict[str, UserError]:
+    """Data sets of the studies whose ratings or features are not there, before hours are spent."""
+    missing = {}
+    for name in {name: None for study in plan.studies for name in study.datasets}:
+        settings = {**plan.common, **plan.datasets[name]}
+        dataset = str(settings.get("dataset", name))
+        try:
+            folder = dataset_folder(dataset, settings.get("data_path", "dataset/"))
+            given = settings.get("feature_path")
+            if not isinstance(given, dict):  # which names the files one by one
+                folders = [*([Path(given)] if given else []), folder]
+                for modality in settings.get("modalities") or []:
+                    find_features(dataset, modality, folders)
+        except UserError as error:
+            missing[name] = error
+    return missing
+
+
+def _without(plan: Plan, datasets: Container[str]) -> Plan:
+    studies = [
+        replace(study, datasets=tuple(d for d in study.datasets if d not in datasets))
+        for study in plan.studies
+    ]
+    return replace(plan, studies=tuple(study for study in studies if study.datasets))

@@ -174,7 +174,7 @@ class Plan:
         chosen : Mapping of (dataset, model) to int
             Option sets; the first one where there is only one.
         """
-        most = max(len(study.seeds) for study in self.studies)
+        most = max((len(study.seeds) for study in self.studies), default=0)
         for number in range(most):
             for study in self.studies:
                 for seed in study.seeds[number : number + 1]:

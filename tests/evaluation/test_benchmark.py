@@ -100,11 +100,26 @@ def test_the_summary_goes_between_the_marks_and_nowhere_else(finished):
 
 
 def test_a_trial_that_fails_is_told_and_costs_no_other(finished, capfd):
-    Path("plan.yaml").write_text(PLAN.replace("dataset: ml-100k", "dataset: nothing"))
+    Path("plan.yaml").write_text(PLAN.replace("{kind: model}", "{kind: model, n_layers: 0}"))
     words = ["benchmark", "plan.yaml", "--out", "elsewhere", "--only", "Held back"]
     assert main(words) == 2
     assert "3 trials failed, the first is IDMMDistill on films" in capfd.readouterr().err
     assert len(list(Path("elsewhere/trials").glob("*.failed.txt"))) == 3
+    assert Path("elsewhere/report.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("instead", "said"),
+    [
+        ("dataset: nothing", "films left out: of films, There is no dataset 'nothing' in dataset."),
+        ("dataset: ml-100k, feature_path: x, modalities: [image]", "ml-100k.image.safetensors"),
+    ],
+)
+def test_a_data_set_whose_files_are_missing_is_left_out_at_once(finished, capfd, instead, said):
+    Path("plan.yaml").write_text(PLAN.replace("dataset: ml-100k, modalities: [text]", instead))
+    assert main(["benchmark", "plan.yaml", "--out", "elsewhere"]) == 2
+    assert said in capfd.readouterr().err
+    assert not Path("elsewhere/trials").exists()
     assert Path("elsewhere/report.md").is_file()
 
 
