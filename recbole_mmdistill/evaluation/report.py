@@ -36,7 +36,8 @@ def write_report(plan: Plan, results: Results, folder: Path) -> Document:
     -------
     Document
     """
-    sections = [_study(plan, study, results) for study in plan.studies]
+    shown: set[str] = set()
+    sections = [_study(plan, study, results, shown) for study in plan.studies]
     document = Document(plan.title, sections)
     write_text(folder / "report.md", document.markdown())
     write_text(folder / "report.html", document.html())
@@ -47,12 +48,13 @@ def write_report(plan: Plan, results: Results, folder: Path) -> Document:
     return document
 
 
-def _study(plan: Plan, study: Study, results: Results) -> Section:
+def _study(plan: Plan, study: Study, results: Results, shown: set[str]) -> Section:
+    """One study; ``shown`` are the data sets on which our model's branches have been shown."""
     section = Section(study.name, [study.about] if study.about else [])
     held_back = {name: plan.conditions[name] for name in study.conditions if name != FULL}
     for dataset in study.datasets:
-        if FULL in study.conditions:
-            _compare_models(plan, study, dataset, results, section)
+        if not held_back:  # else the whole data are only what the rest is held against
+            _compare_models(plan, study, dataset, results, section, shown)
         if any("missing_features" in settings for settings in held_back.values()):
             _missing_features(plan, study, dataset, results, section)
         for condition, settings in held_back.items():
@@ -67,7 +69,7 @@ def _study(plan: Plan, study: Study, results: Results) -> Section:
 
 
 def _compare_models(
-    plan: Plan, study: Study, dataset: str, results: Results, section: Section
+    plan: Plan, study: Study, dataset: str, results: Results, section: Section, shown: set[str]
 ) -> None:
     found = results.of_study(study, dataset)
     if not found:
@@ -88,7 +90,8 @@ def _compare_models(
     )
     section.tables.append(_groups_table(dataset, found))
     section.figures.append(_learning_curves(study, dataset, found))
-    if ours is not None:
+    if ours is not None and dataset not in shown:
+        shown.add(dataset)
         section.tables += _branches_table(dataset, found[ours])
         section.figures += [
             Figure(_name(study.name, dataset, part), caption, svg)
