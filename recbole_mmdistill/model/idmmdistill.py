@@ -245,18 +245,22 @@ class IDMMDistill(SequentialRecommender):
         user = self._user_states(vectors, index[item_seq], positions)
         candidates = item[:n_candidates]
         present = self._present[:, candidates]
+        sampling = self._sampling(item_seq, target_seq, positions, candidates, index)
+        counts = present.float()
+        if "log_q" in sampling:  # so that the sample's mean is that of the catalogue
+            counts = counts * (-sampling["log_q"]).exp()
         weight = self._weights(range(len(self.branches)), candidates)
         if self.log_sharpness is not None:
             weight = weight * self.log_sharpness.exp()
         distillation = self._distillation()
         loss = branch_loss(
             user,
-            _centred(vectors[:, :n_candidates], vectors[:, :n_candidates], present),
+            _centred(vectors[:, :n_candidates], vectors[:, :n_candidates], counts),
             Candidates(
                 target=index[positions.target],
                 present=present,
                 weight=weight,
-                **self._sampling(item_seq, target_seq, positions, candidates, index),
+                **sampling,
             ),
             distillation,
             mean_ce_weight=self.mean_ce_weight,
@@ -417,7 +421,8 @@ class IDMMDistill(SequentialRecommender):
         """
         chosen, trained = list(self._scoring), self._trained_items
         vectors = self._item_table.get()[chosen]
-        centred = _centred(vectors, vectors[:, trained], self._present[chosen][:, trained])
+        counts = self._present[chosen][:, trained].float()
+        centred = _centred(vectors, vectors[:, trained], counts)
         everything = torch.arange(self.n_items, device=trained.device)
         weighted = centred * self._weights(chosen, everything)[..., None]
         return weighted.transpose(0, 1).flatten(1)
@@ -453,12 +458,12 @@ class IDMMDistill(SequentialRecommender):
         return (user * self.score_table()[interaction[self.ITEM_ID]]).sum(-1)
 
 
-def _centred(vectors: Tensor, among: Tensor, present: Tensor) -> Tensor:
+def _centred(vectors: Tensor, among: Tensor, counts: Tensor) -> Tensor:
     """Take the mean of each branch's vectors from them: ``[n_branches, n_items, hidden_size]``.
 
     A softmax does not feel it, but scores of several branches can then be added up for items
-    that lack one. The mean is that of ``among`` ``[n_branches, n_known, hidden_size]`` where
-    ``present`` ``[n_branches, n_known]`` says that the item has the source.
+    that lack one. The mean is that of ``among`` ``[n_branches, n_known, hidden_size]``, in which
+    an item counts ``counts`` ``[n_branches, n_known]`` times: 0 if it lacks the source.
     """
-    share = present / present.sum(1, keepdim=True).clamp(min=1)
+    share = counts / counts.sum(1, keepdim=True).clamp(min=1e-12)
     return vectors - (share[:, None] @ among)
