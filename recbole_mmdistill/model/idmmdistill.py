@@ -85,6 +85,7 @@ class IDMMDistill(SequentialRecommender):
         self.train_candidates = resolve_candidates(config["train_candidates"], self.n_items)
         self.n_negatives = int(config["n_negatives"])
         self.mean_ce_weight = float(config["mean_ce_weight"])
+        self.new_item_weight = float(config["new_item_weight"])
         self.kd_weight = float(config["kd_weight"])
         self.kd_ramp_epochs = float(config["kd_ramp_epochs"])
         self.kd_temperature = float(config["kd_temperature"])
@@ -182,13 +183,20 @@ class IDMMDistill(SequentialRecommender):
 
         They sum to 1 over the branches, and are 0 where the item lacks the source: scores of a
         branch have the mean 0 over the items that have its source, so that what an item lacks
-        speaks neither for nor against it.
+        speaks neither for nor against it. But for an item that training never saw its other
+        sources stand in for the ID, times ``new_item_weight``.
         """
         learned = self.weight_logit
         wanted = (self._fixed_weight if learned is None else learned.softmax(0))[list(branches)]
         total = wanted.sum()
         wanted = torch.where(total > 0, wanted / total.clamp(min=1e-12), 1 / len(branches))
-        return wanted[:, None] * self._present[list(branches)][:, item]
+        present = self._present[list(branches)][:, item]
+        weights = wanted[:, None] * present
+        for place, branch in enumerate(branches):
+            if self.branches[branch] == ID:
+                stand_in = weights * (self.new_item_weight / weights.sum(0).clamp(min=1e-12))
+                weights = torch.where(present[place], weights, stand_in)
+        return weights
 
     # Items
 

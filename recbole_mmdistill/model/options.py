@@ -31,6 +31,7 @@ _CHOICES: dict[str, Iterable[str]] = {
 _POSITIVE = ("hidden_size", "n_layers", "n_heads", "inner_size", "imt_layers", "imt_heads")
 _NOT_NEGATIVE = (
     "n_negatives",
+    "new_item_weight",
     "mean_ce_weight",
     "kd_weight",
     "kd_ramp_epochs",

@@ -108,6 +108,19 @@ def test_a_source_that_an_item_lacks_adds_nothing_and_is_no_mean_of_the_others()
 
 
 @torch.no_grad()
+def test_the_other_sources_of_an_item_that_training_never_saw_stand_in_for_its_id():
+    recommender = model(branch_weights={"id": 1, "text": 3, "image": 4}, new_item_weight=1.4)
+    new = torch.tensor([0, 3])  # no target in training; the second lacks an image besides
+    recommender._present[0, new] = False
+    recommender._present[1, 0] = recommender._present[2, 0] = True
+    weights = recommender._weights(range(3), new)
+    torch.testing.assert_close(weights[:, 0], 1.4 * torch.tensor([0, 3 / 7, 4 / 7]))
+    torch.testing.assert_close(weights[:, 1], 1.4 * torch.tensor([0, 1.0, 0]))
+    without_id = recommender._weights([1, 2], new)  # then it is an item as any other
+    torch.testing.assert_close(without_id[:, 0], torch.tensor([3 / 7, 4 / 7]))
+
+
+@torch.no_grad()
 def test_each_branch_scores_the_items_that_have_its_source_by_0_on_average():
     recommender = model(branch_weights={"id": 0, "text": 0, "image": 1})
     scores = recommender.full_sort_predict(prefixes(*HISTORIES))
