@@ -133,8 +133,8 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
                 str(len(result.records)),
                 f"{result.epochs_to_best:.0f}",
                 f"{result.epoch_seconds:.1f}",
-                _seconds(result.seconds_to()),
-                _seconds(result.seconds_to(found[best].best_valid)) if best else "",
+                _seconds(result.seconds_to(), result),
+                _seconds(result.seconds_to(found[best].best_valid), result) if best else "",
                 f"{np.median([r['test_cpu_seconds'] for r in result.records]):.2f}",
                 f"{max(r['peak_memory_mib'] for r in result.records)}",
             )
@@ -349,8 +349,12 @@ def _p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _seconds(value: float | None) -> str:
-    return "never" if value is None else f"{value:.0f}"
+def _seconds(values: Sequence[float], result: Result) -> str:
+    """Mean over the seeds that got there, and how many of them if not all did."""
+    if not values:
+        return "never"
+    some = len(values) < len(result.records)
+    return f"{np.mean(values):.0f}" + (f" ({len(values)} of {len(result.records)})" if some else "")
 
 
 def _name(*parts: str) -> str:

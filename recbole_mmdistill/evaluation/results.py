@@ -63,7 +63,7 @@ class Result:
         """Epochs up to the best one, mean over seeds."""
         return float(np.mean([int(np.argmax(_valid(record))) + 1 for record in self.records]))
 
-    def seconds_to(self, quality: float | None = None) -> float | None:
+    def seconds_to(self, quality: float | None = None) -> list[float]:
         """CPU seconds of training until validation NDCG@10 is first reached.
 
         Parameters
@@ -73,18 +73,17 @@ class Result:
 
         Returns
         -------
-        float or None
-            Mean over seeds; None if some seed never reaches it.
+        list of float
+            Of the seeds that ever reach it.
         """
         found = []
         for record in self.records:
             valid = np.array(_valid(record))
             reached = np.flatnonzero(valid >= (valid.max() if quality is None else quality))
-            if len(reached) == 0:
-                return None
-            spent = np.cumsum([epoch["train_cpu_seconds"] for epoch in record["epochs"]])
-            found.append(spent[reached[0]])
-        return float(np.mean(found))
+            if len(reached):
+                spent = np.cumsum([epoch["train_cpu_seconds"] for epoch in record["epochs"]])
+                found.append(float(spent[reached[0]]))
+        return found
 
 
 def _valid(record: Mapping[str, Any]) -> list[float]:
