@@ -86,7 +86,14 @@ class _Husk:
 def _is_needless(module: str, name: str) -> bool:
     return (module, name) == ("logging", "getLogger") or (
         module.startswith(
-            ("recbole.data.", "recbole.sampler.", "recbole.model.layers", "torch.nn.modules.")
+            (
+                "recbole.data.",
+                "recbole.sampler.",
+                "recbole.model.layers",
+                "recbole_mmdistill.data.",
+                "recbole_mmdistill.features.",
+                "torch.nn.modules.",
+            )
         )
         and "." not in name
     )

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from recbole.quick_start import load_data_and_model, run_recbole
 
 from recbole_mmdistill.errors import UserError
+from recbole_mmdistill.evaluation.trial import run_trial
 from recbole_mmdistill.integration import checkpoints
 from recbole_mmdistill.integration.checkpoints import CheckpointUnpickler, load_checkpoint
-from tests.integration.builders import SMALL, write_dataset
+from tests.integration.builders import N_USERS, SMALL, write_dataset
 from tests.integration.hostile import HOSTILE, MARK, write_checkpoint
 
 
@@ -111,6 +112,17 @@ def test_a_real_checkpoint_loads_whole(model):
     assert safe["config"].final_config_dict == theirs
     _, network, _, _, _, test_data = load_data_and_model(str(path))
     assert type(network).__name__ == model and len(test_data) > 0
+
+
+@pytest.mark.parametrize("model", ["SASRecF", "FDSA"])
+def test_a_model_that_keeps_our_dataset_is_tested_at_its_best_epoch(model):
+    """Their embedding layer holds the dataset, and so does their checkpoint; none of it is read."""
+    write_dataset()
+    fields = {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "class"]}
+    settings = {**SMALL, "load_col": fields, "selected_features": ["class"], "epochs": 2}
+    record = run_trial(model, "small", settings, grouped_by=["text"])
+    assert len(record["epochs"]) == 2
+    assert len(record["ranks"]["all"]) == N_USERS
 
 
 def test_a_checkpoint_of_a_gpu_loads_where_there_is_none():
