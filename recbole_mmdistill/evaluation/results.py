@@ -148,9 +148,9 @@ def gains_of(ours: Result, found: Mapping[str, Result]) -> dict[str, Gain]:
     dict of str to Gain
         By the other's name; p-values are corrected for their number.
     """
-    others = [name for name, other in found.items() if other is not ours]
-    same = [name for name in others if _same_rows(ours, found[name])]
-    return dict(zip(same, compare(ours.by_row(), [found[name].by_row() for name in same])))
+    same = [name for name, it in found.items() if it is not ours and _same_rows(ours, it)]
+    others = [found[name].by_row() for name in same]
+    return dict(zip(same, compare(ours.by_row(), others, ours.rows[0].users)))
 
 
 def _same_rows(one: Result, other: Result) -> bool:

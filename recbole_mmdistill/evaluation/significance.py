@@ -28,12 +28,13 @@ class Gain(NamedTuple):
     p: float
 
 
-def compare(ours: np.ndarray, others: Sequence[np.ndarray]) -> list[Gain]:
-    """Compare a model with others, row by row.
+def compare(ours: np.ndarray, others: Sequence[np.ndarray], users: Sequence[str]) -> list[Gain]:
+    """Compare a model with others, user by user.
 
-    A paired permutation test (scipy) of the rows' means over seeds: under the null hypothesis a
-    row's two values could as well be exchanged. The p-values of all comparisons together are
-    corrected by Holm's method (statsmodels).
+    A paired permutation test (scipy) of the rows' means over seeds: under the null hypothesis the
+    two values of all of a user's rows could as well be exchanged. Rows of one user are exchanged
+    together, because they are alike: to count them as independent would find too much. The
+    p-values of all comparisons together are corrected by Holm's method (statsmodels).
 
     Parameters
     ----------
@@ -41,6 +42,8 @@ def compare(ours: np.ndarray, others: Sequence[np.ndarray]) -> list[Gain]:
         A metric of each test row, ``[n_rows]``.
     others : sequence of numpy.ndarray
         The same of each other model, on the same rows.
+    users : sequence of str
+        Whom each row asks about, ``[n_rows]``.
 
     Returns
     -------
@@ -49,7 +52,9 @@ def compare(ours: np.ndarray, others: Sequence[np.ndarray]) -> list[Gain]:
     """
     if not others:
         return []
-    raw = [_p_value(ours, other) for other in others]
+    user = np.unique(np.asarray(users), return_inverse=True)[1]
+    sums = [np.bincount(user, values) for values in (ours, *others)]
+    raw = [_p_value(sums[0], other) for other in sums[1:]]
     corrected = multipletests(raw, method="holm")[1]
     return [
         Gain(ours.mean() / other.mean() - 1 if other.mean() else np.inf, float(p))

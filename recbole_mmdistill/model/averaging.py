@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-_LEAD = 9  # after n steps the average spans at most about n / 10 of them: it forgets the start
+_LEAD = 3  # after n steps the average spans at most about n / 4 of them: it forgets the start
 
 
 class WeightAverage(nn.Module):

@@ -27,9 +27,9 @@ def test_the_average_of_two_steps_by_hand():
     for value in (1.0, 3.0):
         torch.nn.init.constant_(line.weight, value)
         average.add()
-    # Decays of 1/10 and 2/11: 0.9 * 1 + 0.1 * 5 = 1.4, then 9/11 * 3 + 2/11 * 1.4.
+    # Decays of 1/4 and 2/5: 3/4 * 1 + 1/4 * 5 = 2, then 3/5 * 3 + 2/5 * 2 = 2.6.
     average.use(True)
-    torch.testing.assert_close(line.weight.item(), 9 / 11 * 3 + 2 / 11 * 1.4)
+    torch.testing.assert_close(line.weight.item(), 2.6)
     average.use(True)  # once more changes nothing
     average.use(False)
     assert line.weight.item() == 3.0
