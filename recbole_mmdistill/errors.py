@@ -1,7 +1,8 @@
-"""The one error that a user's mistake raises, and what its remedy may name."""
+"""The one error that a user's mistake raises, and what helps to find and to name a mistake."""
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(ValueError):
@@ -42,3 +43,8 @@ def near(name: str, names: Iterable[str]) -> str:
     by_lower = {other.lower(): other for other in names}
     close = difflib.get_close_matches(name.lower(), by_lower, 3, 0.6)
     return f"; near it: {', '.join(by_lower[c] for c in close)}" if close else ""
+
+
+def is_number(value: Any) -> bool:
+    """Whether an option's value is a number: no text, and no truth value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, is_number
 
 FROM_ALL, FROM_TAIL = "all", "tail"
 
@@ -122,10 +122,10 @@ def check_options(config: Mapping[str, Any], modalities: list[str]) -> None:
         missing = {}
     shares = {f"missing_features of {name}": share for name, share in missing.items()}
     for name, share in {**shares, "cold_item_ratio": config["cold_item_ratio"] or 0}.items():
-        if not _is_number(share) or not 0 <= share < 1:
+        if not is_number(share) or not 0 <= share < 1:
             wrong.append(f"{name} is {share!r}, not from 0 up to 1")
     skew = config["popularity_skew"] or 0
-    if not _is_number(skew) or skew < 0:
+    if not is_number(skew) or skew < 0:
         wrong.append(f"popularity_skew is {skew!r}, not a number of 0 or more")
     if config["missing_from"] not in (None, FROM_ALL, FROM_TAIL):
         wrong.append(f"missing_from is {config['missing_from']!r}, not all or tail")
@@ -134,7 +134,3 @@ def check_options(config: Mapping[str, Any], modalities: list[str]) -> None:
             "; ".join(wrong) + ".",
             "The options and their meanings stand in properties/model/IDMMDistill.yaml.",
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, is_number
 from .item_encoder import ID, ITEM_ENCODERS
 from .layers import ACTIVATIONS
 from .losses import MEAN
@@ -101,21 +101,17 @@ def _choices(config: Mapping[str, Any]) -> Iterable[str]:
             yield f"{key} is {config[key]!r}, not True or False"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _numbers(config: Mapping[str, Any]) -> Iterable[str]:
     for key in _POSITIVE:
         if not isinstance(config[key], int) or config[key] < 1:
             yield f"{key} is {config[key]!r}, not a whole number above 0"
     for key in _NOT_NEGATIVE:
-        if not _is_number(config[key]) or config[key] < 0:
+        if not is_number(config[key]) or config[key] < 0:
             yield f"{key} is {config[key]!r}, not a number of 0 or more"
     for key in _SHARES:
-        if not _is_number(config[key]) or not 0 <= config[key] < 1:
+        if not is_number(config[key]) or not 0 <= config[key] < 1:
             yield f"{key} is {config[key]!r}, not from 0 up to 1"
-    if not _is_number(config["kd_temperature"]) or config["kd_temperature"] <= 0:
+    if not is_number(config["kd_temperature"]) or config["kd_temperature"] <= 0:
         yield f"kd_temperature is {config['kd_temperature']!r}, not above 0"
     for key in ("n_heads", "imt_heads"):
         if isinstance(config[key], int) and config[key] and config["hidden_size"] % config[key]:
@@ -136,7 +132,7 @@ def _sources(config: Mapping[str, Any], modalities: list[str]) -> Iterable[str]:
         yield f"branch_weights is {weights!r}, not {LEARNED} or a mapping of branches to weights"
     else:
         for name, weight in weights.items():
-            if not _is_number(weight) or weight < 0:
+            if not is_number(weight) or weight < 0:
                 yield f"branch_weights gives {name} {weight!r}, not a number of 0 or more"
         if weights and not any(weights.get(name, 1) for name in known):
             yield f"branch_weights is {weights!r}, which leaves no branch a weight"
