@@ -18,7 +18,7 @@ from .averaging import WeightAverage
 from .feature_lookup import SourceEmbedding
 from .item_encoder import ID, ITEM_ENCODERS, SourceTokens
 from .item_table import ItemTable
-from .layers import init_weights
+from .layers import SourceDropout, init_weights
 from .losses import (
     MEAN,
     Candidates,
@@ -104,6 +104,7 @@ class IDMMDistill(SequentialRecommender):
         self.user_encoder = USER_ENCODERS[config["user_encoder"]](
             len(self.branches), partial(SEQUENCE_ENCODERS[config["sequence_encoder"]], config)
         )
+        self.source_dropout = SourceDropout(float(config["source_dropout_prob"]))
         self.apply(lambda module: init_weights(module, config["initializer_range"]))
         self.item_encoder.start()
         self.user_encoder.start()
@@ -250,7 +251,7 @@ class IDMMDistill(SequentialRecommender):
         positions = find_positions(target_seq)
         n_candidates, item, index = self._items_of_step(item_seq, positions.target)
         vectors = self.encode_items(item)
-        user = self._user_states(vectors, index[item_seq], positions)
+        user = self._user_states(self.source_dropout(vectors), index[item_seq], positions)
         candidates = item[:n_candidates]
         present = self._present[:, candidates]
         sampling = self._sampling(item_seq, target_seq, positions, candidates, index)

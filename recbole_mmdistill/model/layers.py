@@ -1,4 +1,4 @@
-"""The transformer block that item and sequence encoders share."""
+"""Layers that item, user and sequence encoders share."""
 
 from __future__ import annotations
 
@@ -29,6 +29,32 @@ class Dropout(nn.Dropout):
         uniform = draws.view(torch.int16)[: x.numel()].view(x.shape)
         keep = uniform >= round(self.p * 2**16) - 2**15
         return x * keep.to(x.dtype).mul_(1 / (1 - self.p))
+
+
+class SourceDropout(nn.Module):
+    """Takes sources of items away at random while training, as if the items lacked them.
+
+    A history must then be read from what is left of an item, so that no source is leaned on
+    alone. It does to whole sources what modality dropout does to the inputs of a network (Neverova
+    et al., "ModDrop: adaptive multi-modal gesture recognition", TPAMI 2016). Nothing is scaled up
+    for it: an item that lacks a source in earnest is not either.
+
+    Parameters
+    ----------
+    p : float
+        Probability that an item's source is taken away.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Zero some of the vectors ``[n_branches, n_items, hidden_size]``; never an only source."""
+        if not self.training or self.p == 0 or len(vectors) == 1:
+            return vectors
+        keep = torch.rand(vectors.shape[:2], device=vectors.device) >= self.p
+        return vectors * keep[..., None]
 
 
 class FeedForward(nn.Sequential):

@@ -41,6 +41,7 @@ _SHARES = (
     "hidden_dropout_prob",
     "attn_dropout_prob",
     "imt_dropout_prob",
+    "source_dropout_prob",
     "weight_average",
     "window_context",
 )

@@ -271,6 +271,14 @@ def test_the_same_seed_gives_the_same_training(candidates):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("modalities", "is_random"), [(None, True), ({}, False)])
+def test_sources_are_dropped_in_training_where_there_are_several(modalities, is_random):
+    recommender = model(modalities, source_dropout_prob=0.5).train()
+    first, second = (total(recommender, windows(*HISTORIES)) for _ in range(2))
+    assert (first != second) == is_random
+
+
 @pytest.mark.parametrize("item", sorted(ITEM_ENCODERS))
 def test_mixed_precision_gives_nearly_the_same_loss(item):
     recommender = model(item_encoder=item)

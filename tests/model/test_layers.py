@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from recbole_mmdistill.model.layers import Dropout, FeedForward
+from recbole_mmdistill.model.layers import Dropout, FeedForward, SourceDropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])
@@ -46,3 +46,19 @@ def test_a_network_in_chunks_equals_the_whole_in_value_and_gradients(shape):
     torch.testing.assert_close(
         torch.autograd.grad(chunked, inputs, grad), torch.autograd.grad(whole, inputs, grad)
     )
+
+
+def test_source_dropout_takes_whole_sources_away_and_scales_nothing():
+    torch.manual_seed(0)
+    dropped = SourceDropout(0.2)(torch.ones(3, 20_000, 4))
+    assert torch.equal(dropped.amin(-1), dropped.amax(-1))
+    assert dropped.unique().tolist() == [0, 1]
+    lost = (dropped[..., 0] == 0).float()
+    torch.testing.assert_close(lost.mean(1), torch.full((3,), 0.2), atol=0.01, rtol=0)
+    assert (lost[0] * lost[1]).mean().item() == pytest.approx(0.04, abs=0.01)
+
+
+def test_source_dropout_leaves_evaluation_and_an_only_source_alone():
+    vectors = torch.ones(3, 100, 4)
+    assert torch.equal(SourceDropout(0.9).eval()(vectors), vectors)
+    assert torch.equal(SourceDropout(0.9)(vectors[:1]), vectors[:1])
