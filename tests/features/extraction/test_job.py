@@ -368,8 +368,11 @@ def test_killed_at_random_moments_the_file_is_the_same_to_the_bit(toy_pictures):
             sizes.append(journal.stat().st_size if journal.exists() else 0)
             continue
         assert process.returncode == 0, process.stderr.read().decode()
-        break
-    assert kills > 0
+        if kills:
+            break
+        # Quicker than the first time, which found nothing cached: again, and sooner.
+        duration *= 0.7
+        killed.unlink()
     assert sizes == sorted(sizes) or killed.exists()  # nothing done was lost
     assert killed.read_bytes() == whole.read_bytes()
     verify_features(killed)
