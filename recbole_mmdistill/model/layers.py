@@ -32,12 +32,12 @@ class Dropout(nn.Dropout):
 
 
 class SourceDropout(nn.Module):
-    """Takes sources of items away at random while training, as if the items lacked them.
+    """Takes sources of items away at random while training; an item may be left with none.
 
     A history must then be read from what is left of an item, so that no source is leaned on
     alone. It does to whole sources what modality dropout does to the inputs of a network (Neverova
     et al., "ModDrop: adaptive multi-modal gesture recognition", TPAMI 2016). Nothing is scaled up
-    for it: an item that lacks a source in earnest is not either.
+    for it: the default sequence encoder normalises what it reads.
 
     Parameters
     ----------

@@ -26,10 +26,9 @@ _RECBOLE = {
 def config(**overrides):
     """The shipped defaults at a tiny size."""
     shipped = resources.files("recbole_mmdistill.properties") / "model" / "IDMMDistill.yaml"
-    small = {"hidden_size": 8, "inner_size": 16}
-    plain = {"hidden_dropout_prob": 0.0, "source_dropout_prob": 0.0}
+    small = {"hidden_size": 8, "inner_size": 16, "hidden_dropout_prob": 0.0}
     defaults = yaml.safe_load(shipped.read_text()) | {"layer_norm_eps": 1e-12}
-    return _RECBOLE | defaults | small | plain | overrides
+    return _RECBOLE | defaults | small | overrides
 
 
 def features(seed, missing=(), n_tokens=1, dim=5):
