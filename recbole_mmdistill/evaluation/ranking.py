@@ -12,6 +12,7 @@ from ..integration.watching import rows_and_targets
 
 WHOLE = "all"
 WITHOUT_ID = "without id"
+UNSEEN = "unseen"
 
 
 def variants(model: Any) -> dict[str, AbstractContextManager[None]]:
@@ -37,7 +38,9 @@ def variants(model: Any) -> dict[str, AbstractContextManager[None]]:
 
 
 @torch.no_grad()
-def rank_targets(model: Any, loader: Any, device: torch.device | str) -> list[int]:
+def rank_targets(
+    model: Any, loader: Any, device: torch.device | str, unseen_only: bool = False
+) -> list[int]:
     """Rank each row's target among all items, 1 being the best.
 
     Items that score as the target does share their ranks' mean (rounded up): a model that scores
@@ -51,6 +54,8 @@ def rank_targets(model: Any, loader: Any, device: torch.device | str) -> list[in
         Of a sequential model: one target for each row.
     device : torch.device or str
         Where the model is.
+    unseen_only : bool
+        Whether the items of the row's history come last, whatever the model thinks of them.
 
     Returns
     -------
@@ -62,6 +67,8 @@ def rank_targets(model: Any, loader: Any, device: torch.device | str) -> list[in
     for interaction, target in rows_and_targets(loader):
         scores = model.full_sort_predict(interaction.to(device)).view(len(target), -1)
         scores[:, 0] = -torch.inf
+        if unseen_only:
+            scores.scatter_(1, interaction[model.ITEM_SEQ].to(device), -torch.inf)
         of_target = scores.gather(1, target.to(device)[:, None])
         better = (scores > of_target).sum(1)
         equal = (scores == of_target).sum(1)

@@ -12,7 +12,7 @@ from ..files import write_text
 from . import figures
 from .document import Document, Figure, Section, Table
 from .plan import FULL, Plan, Study
-from .ranking import WHOLE, WITHOUT_ID, hit, ndcg
+from .ranking import UNSEEN, WHOLE, WITHOUT_ID, hit, ndcg
 from .results import Result, Results, gains_of, our_model
 from .training import training_figures
 
@@ -128,6 +128,7 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
             (
                 name + (" (best baseline)" if name == best else ""),
                 *(_mean(result.by_seed(m)) for m in (ndcg, hit)),
+                _mean(result.by_seed(variant=UNSEEN)) if result.has(UNSEEN) else "",
                 f"{gain.relative:+.1%}" if gain else "",
                 _p(gain.p) if gain else "",
                 str(len(result.records)),
@@ -145,6 +146,7 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
             "model",
             "NDCG@10",
             "HR@10",
+            "NDCG@10 among unseen items",
             f"gain of {ours}" if ours else "gain",
             "p",
             "seeds",
@@ -209,7 +211,7 @@ def _in_group(result: Result, chosen: np.ndarray) -> float:
 
 
 def _branches_table(dataset: str, result: Result) -> list[Table]:
-    variants = list(result.records[0]["ranks"])
+    variants = [name for name in result.records[0]["ranks"] if name != UNSEEN]
     if len(variants) < 2:
         return []
     return [
@@ -305,7 +307,7 @@ def _cold_items(
 
 def _branches(result: Result) -> list[str]:
     known = result.records[0]["ranks"]
-    return [name for name in known if name not in (WHOLE, WITHOUT_ID)]
+    return [name for name in known if name not in (WHOLE, WITHOUT_ID, UNSEEN)]
 
 
 def _skew(plan: Plan, study: Study, dataset: str, results: Results, section: Section) -> None:

@@ -53,7 +53,8 @@ def run_trial(
         ``epochs``: what :func:`~recbole_mmdistill.integration.watching.watch_training` keeps;
         ``valid``: the best epoch's validation metrics, and ``valid_ndcg``: its NDCG@10 by
         :func:`~.ranking.variants`; ``test``: RecBole's own test metrics;
-        ``ranks``: the test targets' ranks by :func:`~.ranking.variants`; ``rows``: name of the
+        ``ranks``: the test targets' ranks by :func:`~.ranking.variants`, and as ``unseen`` those
+        of the whole model with each history's own items put last; ``rows``: name of the
         description of the test rows (:class:`~.rows.Rows`); ``parameters``; ``peak_memory_mib``;
         ``test_cpu_seconds`` of RecBole's full-ranking evaluation.
 
@@ -71,7 +72,7 @@ def run_trial(
     from ..data import MultiModalSequentialDataset
     from ..data.features import load_features
     from ..integration.watching import tensorboard_in, watch_training
-    from .ranking import ndcg, rank_targets, variants
+    from .ranking import UNSEEN, ndcg, rank_targets, variants
     from .rows import describe_rows
 
     with tempfile.TemporaryDirectory() as scratch, tensorboard_in(scratch):
@@ -94,6 +95,7 @@ def run_trial(
                 ranks[name] = rank_targets(network, test, config["device"])
                 valid_ranks = rank_targets(network, valid, config["device"])
             valid_ndcg[name] = round(float(ndcg(np.array(valid_ranks)).mean()), 5)
+        ranks[UNSEEN] = rank_targets(network, test, config["device"], unseen_only=True)
     rows = describe_rows(train.dataset, test.dataset, present)
     return {
         "epochs": epochs,

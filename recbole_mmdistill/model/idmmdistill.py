@@ -30,6 +30,7 @@ from .losses import (
 )
 from .options import FULL, IN_BATCH, LEARNED, check_options, resolve_candidates
 from .positions import Positions, find_positions
+from .repeats import RepeatBias
 from .sequence_encoder import SEQUENCE_ENCODERS
 from .user_encoder import USER_ENCODERS
 
@@ -47,7 +48,8 @@ class IDMMDistill(SequentialRecommender):
        section 3.3 (``user_encoder``, ``sequence_encoder``).
     3. A branch's score is the dot product of user state and item vector, less its mean over the
        items; the final score is their mean (eq. 8), with learned weights if ``branch_weights``
-       does not fix them. A source that an item lacks adds nothing.
+       does not fix them. A source that an item lacks adds nothing. An item that the history holds
+       gets a learned bias in every branch (``repeat_bias``).
     4. Every position of a history predicts its next item, in every branch, and the branches are
        distilled into one another (``kd_*``, section 3.4).
     5. Evaluation sees a running average of the weights (``weight_average``).
@@ -105,6 +107,7 @@ class IDMMDistill(SequentialRecommender):
             len(self.branches), partial(SEQUENCE_ENCODERS[config["sequence_encoder"]], config)
         )
         self.source_dropout = SourceDropout(float(config["source_dropout_prob"]))
+        self.repeat_bias = RepeatBias(self.max_seq_length) if config["repeat_bias"] else None
         self.apply(lambda module: init_weights(module, config["initializer_range"]))
         self.item_encoder.start()
         self.user_encoder.start()
@@ -261,6 +264,11 @@ class IDMMDistill(SequentialRecommender):
         weight = self._weights(range(len(self.branches)), candidates)
         if self.log_sharpness is not None:
             weight = weight * self.log_sharpness.exp()
+        own = None
+        if self.repeat_bias is not None:
+            own = self.repeat_bias.own(
+                item_seq, positions.row, positions.position, index, n_candidates
+            )
         distillation = self._distillation()
         loss = branch_loss(
             user,
@@ -269,6 +277,7 @@ class IDMMDistill(SequentialRecommender):
                 target=index[positions.target],
                 present=present,
                 weight=weight,
+                own=own,
                 **sampling,
             ),
             distillation,
@@ -331,7 +340,8 @@ class IDMMDistill(SequentialRecommender):
     ) -> dict[str, Tensor]:
         """What the loss must know where the candidates are a sample of the catalogue.
 
-        Their probability of being one, and that a history's own items are no negatives for it.
+        Their probability of being one, and that a history's own items are no negatives for it
+        but those it has read, which are :class:`~.repeats.Own`.
         """
         if self.train_candidates == FULL:
             return {}
@@ -421,7 +431,8 @@ class IDMMDistill(SequentialRecommender):
     def score_table(self) -> Tensor:
         """All items' vectors of the scoring branches side by side, times the branches' shares.
 
-        One search in this table finds what the branches' weighted mean score would.
+        One search in this table finds what the branches' weighted mean score would, but for the
+        bias of the history's own items.
 
         Returns
         -------
@@ -458,13 +469,32 @@ class IDMMDistill(SequentialRecommender):
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items, ``[B, n_items]``."""
-        user = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
-        return user @ self.score_table().T
+        item_seq, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
+        scores = self.forward(item_seq, length) @ self.score_table().T
+        if self.repeat_bias is not None:
+            scores.scatter_add_(1, item_seq, self._own_bias(item_seq, length).to(scores.dtype))
+        return scores
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Scores of one item for each row, ``[B]``."""
-        user = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
-        return (user * self.score_table()[interaction[self.ITEM_ID]]).sum(-1)
+        item_seq, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
+        item = interaction[self.ITEM_ID]
+        score = (self.forward(item_seq, length) * self.score_table()[item]).sum(-1)
+        if self.repeat_bias is not None:
+            own = self._own_bias(item_seq, length)
+            score = score + own.masked_fill(item_seq != item[:, None], 0).sum(-1)
+        return score
+
+    def _own_bias(self, item_seq: Tensor, item_seq_len: Tensor) -> Tensor:
+        """What the final score of each item of a history gets on top, ``[B, T]``; once for each.
+
+        The bias is part of a branch's score, and so takes part by the branches' shares.
+        """
+        assert self.repeat_bias is not None
+        row = torch.arange(len(item_seq), device=item_seq.device)
+        bias, _ = self.repeat_bias(item_seq, row, item_seq_len - 1)
+        share = self._weights(self._scoring, item_seq.flatten()).sum(0)
+        return bias * share.view(bias.shape)
 
 
 def _centred(vectors: Tensor, among: Tensor, counts: Tensor) -> Tensor:

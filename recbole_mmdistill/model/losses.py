@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .repeats import Own
+
 MEAN = "mean"
 _MASKED = -1e9  # a logit that never wins; finite, so that 0 * (difference of two) is 0, not NaN
 _CPU_BLOCK = 2**18  # logits of one branch in a block: 1 MiB, so that a dozen such fit the cache
@@ -70,6 +72,9 @@ class Candidates:
         ``[n_branches, n_candidates]``, each branch's factor in the final score of a candidate.
         None: equal shares. If it requires a gradient, it gets that of the final score's own
         cross entropy, which is then part of ``total`` in any case.
+    own : Own or None
+        The candidates that each row's history holds. They are candidates for certain, so neither
+        ``log_q`` nor ``exclude`` is for them; their bias is part of every branch's score.
     """
 
     target: Tensor
@@ -78,6 +83,7 @@ class Candidates:
     exclude: Tensor | None = None
     group: Tensor | None = None
     weight: Tensor | None = None
+    own: Own | None = None
 
 
 class BranchLoss(NamedTuple):
@@ -138,8 +144,9 @@ def branch_loss(
     if torch.is_autocast_enabled(user.device.type):
         dtype = torch.get_autocast_dtype(user.device.type)
         user, item = user.to(dtype), item.to(dtype)
+    bias = None if candidates.own is None else candidates.own.bias
     total, ce, kd = _BlockwiseLoss.apply(
-        user, item, candidates.weight, candidates, distillation, ce_weight, mean_ce_weight
+        user, item, candidates.weight, bias, candidates, distillation, ce_weight, mean_ce_weight
     )
     return BranchLoss(total, ce, kd)
 
@@ -153,6 +160,7 @@ class _BlockwiseLoss(torch.autograd.Function):
         user: Tensor,
         item: Tensor,
         weight: Tensor | None,
+        bias: Tensor | None,
         candidates: Candidates,
         distillation: Distillation | None,
         ce_weight: float,
@@ -165,7 +173,7 @@ class _BlockwiseLoss(torch.autograd.Function):
             n_block = max(1, block // item.size(1))
             for first in range(0, n_rows, n_block):
                 sums.add_block(slice(first, min(first + n_block, n_rows)))
-        ctx.save_for_backward(sums.grad_user, sums.grad_item, sums.grad_weight)
+        ctx.save_for_backward(sums.grad_user, sums.grad_item, sums.grad_weight, sums.grad_bias)
         kd_weight = distillation.weight if distillation is not None else 0.0
         total = ce_weight * sums.ce.sum() + kd_weight * sums.kd.sum()
         total = total + (mean_ce_weight or 1.0) * sums.mean_ce
@@ -174,9 +182,8 @@ class _BlockwiseLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        grad_user, grad_item, grad_weight = ctx.saved_tensors
-        of_weight = None if grad_weight is None else grads[0] * grad_weight
-        return grads[0] * grad_user, grads[0] * grad_item, of_weight, None, None, None, None
+        of = [None if grad is None else grads[0] * grad for grad in ctx.saved_tensors]
+        return *of, None, None, None, None
 
 
 @dataclass
@@ -195,6 +202,7 @@ class _Sums:
     grad_user: Tensor = field(init=False)
     grad_item: Tensor = field(init=False)
     grad_weight: Tensor | None = field(init=False)
+    grad_bias: Tensor | None = field(init=False)
 
     def __post_init__(self) -> None:
         n_branches, n_rows, _ = self.user.shape
@@ -210,6 +218,9 @@ class _Sums:
         if weight is not None and weight.requires_grad:
             self.grad_weight = torch.zeros(weight.shape, **options)
         known = self.candidates
+        self.grad_bias = None
+        if known.own is not None and known.own.bias.requires_grad:
+            self.grad_bias = torch.zeros(known.own.bias.shape, **options)
         self.absent = None if known.present is None else ~known.present
         if self.absent is not None and not bool(self.absent.any()):
             self.absent = None
@@ -222,20 +233,25 @@ class _Sums:
         self.n_rows = n_rows
 
     def add_block(self, rows: slice) -> None:
-        softmax = [_Softmax.of(self._logits(branch, rows)) for branch in range(len(self.user))]
+        log_q = self._log_q(rows)
+        softmax = [
+            _Softmax.of(self._logits(branch, rows, log_q)) for branch in range(len(self.user))
+        ]
         several = len(softmax) > 1  # one alone is its own mean, and has nothing to learn from it
         teaches = several and self.distillation is not None and bool(self.distillation.pairs)
         of_mean = None
         if several and (teaches or self.mean_ce_weight or self.grad_weight is not None):
             of_mean = _Softmax.of(self._mean([one.logits for one in softmax]))
         # Before the probabilities become gradients, in place.
-        tempered = self._tempered(softmax, of_mean) if teaches else {}
+        tempered = self._tempered(softmax, of_mean, log_q) if teaches else {}
         gradients = [self._cross_entropy(b, one, rows) for b, one in enumerate(softmax)]
         if of_mean is not None and (self.mean_ce_weight or self.grad_weight is not None):
             self._mean_cross_entropy(of_mean, [one.logits for one in softmax], gradients, rows)
         if teaches:
             self._distill(tempered, gradients)
         for branch, gradient in enumerate(gradients):
+            if self.grad_bias is not None and self.candidates.own is not None:
+                self.grad_bias[rows] += gradient.gather(1, self.candidates.own.at[rows])
             if gradient.dtype == self.user.dtype:
                 torch.mm(gradient, self.item[branch], out=self.grad_user[branch, rows])
                 self.grad_item[branch].addmm_(gradient.T, self.user[branch, rows])
@@ -244,19 +260,31 @@ class _Sums:
                 self.grad_user[branch, rows] = gradient @ self.item[branch]
                 self.grad_item[branch] += gradient.T @ self.user[branch, rows]
 
-    def _logits(self, branch: int, rows: slice) -> Tensor:
+    def _log_q(self, rows: slice) -> Tensor | None:
+        """Correction of a block's logits, ``[n_candidates]`` or ``[n_block, n_candidates]``."""
+        log_q, own = self.candidates.log_q, self.candidates.own
+        if log_q is None or own is None:
+            return log_q
+        at = own.at[rows]
+        return log_q.expand(len(at), -1).scatter(1, at, 0.0)
+
+    def _logits(self, branch: int, rows: slice, log_q: Tensor | None) -> Tensor:
         """Logits of a block, ``[n_block, n_candidates]`` in float32."""
         known = self.candidates
         logits = (self.user[branch, rows] @ self.item[branch].T).float()
-        if known.log_q is not None:
-            logits -= known.log_q
+        if log_q is not None:
+            logits -= log_q
+        kept = known.target[rows, None]
+        if known.own is not None:
+            at = known.own.at[rows]
+            kept = torch.cat([kept, at], dim=1)
+            logits.scatter_(1, at, logits.gather(1, at) + known.own.bias[rows])
         if self.absent is not None:
             logits.masked_fill_(self.absent[branch], _MASKED)
         if known.exclude is not None and known.group is not None:
-            target = known.target[rows, None]
-            of_target = logits.gather(1, target)
+            of_kept = logits.gather(1, kept)
             logits.scatter_(1, known.exclude[known.group[rows]], _MASKED)
-            logits.scatter_(1, target, of_target)
+            logits.scatter_(1, kept, of_kept)
         return logits
 
     def _mean(self, logits: list[Tensor]) -> Tensor:
@@ -293,11 +321,11 @@ class _Sums:
                 gradients[branch].addcmul_(share, towards, value=self.mean_ce_weight)
 
     def _tempered(
-        self, softmax: list[_Softmax], of_mean: _Softmax | None
+        self, softmax: list[_Softmax], of_mean: _Softmax | None, log_q: Tensor | None
     ) -> dict[int | None, _Softmax]:
         """Softmaxes at the temperature, of the branches and the mean that teach or are taught."""
         assert self.distillation is not None
-        tau, log_q = self.distillation.temperature, self.candidates.log_q
+        tau = self.distillation.temperature
         asked = {branch for pair in self.distillation.pairs for branch in pair}
         known: dict[int | None, _Softmax | None] = {**dict(enumerate(softmax)), None: of_mean}
         return {

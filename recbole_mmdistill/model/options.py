@@ -45,7 +45,7 @@ _SHARES = (
     "weight_average",
     "window_context",
 )
-_FLAGS = ("use_id", "id_mask", "kd_detach_teacher")
+_FLAGS = ("use_id", "id_mask", "kd_detach_teacher", "repeat_bias")
 
 
 def check_options(config: Mapping[str, Any], modalities: Iterable[str]) -> None:

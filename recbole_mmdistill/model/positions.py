@@ -41,13 +41,14 @@ class Positions:
         The batch's histories, group by group.
     target : Tensor
         True next items in the groups' order, ``[n_targets]``.
-    row : Tensor
-        Each target's row in the batch, ``[n_targets]``.
+    row, position : Tensor
+        Each prediction's row in the batch and the last position that it reads, ``[n_targets]``.
     """
 
     groups: list[Group]
     target: Tensor
     row: Tensor
+    position: Tensor
 
 
 def find_positions(target_seq: Tensor) -> Positions:
@@ -67,7 +68,7 @@ def find_positions(target_seq: Tensor) -> Positions:
     seq_len = target_seq.size(1)
     counted = torch.arange(1, seq_len + 1, device=target_seq.device)
     length = ((target_seq > 0) * counted).amax(1).cpu()
-    groups, targets, rows = [], [], []
+    groups, targets, rows, places = [], [], [], []
     for row in _split_by_length(length):
         longest = int(length[row].max())
         row = row.to(target_seq.device)
@@ -76,7 +77,8 @@ def find_positions(target_seq: Tensor) -> Positions:
         groups.append(Group(row, longest, at_row, at_position))
         targets.append(part[at_row, at_position])
         rows.append(row[at_row])
-    return Positions(groups, torch.cat(targets), torch.cat(rows))
+        places.append(at_position)
+    return Positions(groups, torch.cat(targets), torch.cat(rows), torch.cat(places))
 
 
 def _split_by_length(length: Tensor) -> list[Tensor]:

@@ -149,7 +149,7 @@ def test_a_trial_s_ranks_give_the_metrics_of_recbole_s_evaluator():
     assert ndcg(np.array(record["ranks"]["all"])).mean() == pytest.approx(
         record["test"]["ndcg@10"], abs=1e-4
     )
-    assert set(record["ranks"]) == {"all", "id", "text"}
+    assert set(record["ranks"]) == {"all", "id", "text", "unseen"}
     rows = Rows.read(Path("trials/rows"), record["rows"])
     assert len(rows.users) == len(record["ranks"]["all"]) == 943
     (epoch,) = record["epochs"]

@@ -10,6 +10,8 @@ from recbole_mmdistill.evaluation.ranking import hit, ndcg, rank_targets
 class Scores:
     """A model that knows its scores beforehand."""
 
+    ITEM_SEQ = "item_id_list"
+
     def __init__(self, scores):
         self.scores = torch.tensor(scores)
 
@@ -35,6 +37,14 @@ def batch(rows, items):
 def test_a_rank_counts_the_items_that_score_higher_and_never_the_padding():
     scores = Scores([[9.0, 3.0, 2.0, 1.0], [9.0, 1.0, 2.0, 3.0]])
     assert rank_targets(scores, [batch([0], [1]), batch([1], [1])], "cpu") == [1, 3]
+
+
+def test_among_unseen_items_those_of_the_history_come_last():
+    scores = Scores([[9.0, 3.0, 2.0, 1.0], [9.0, 1.0, 2.0, 3.0]])
+    rows = batch([0, 1], [3, 3])
+    rows[0]["item_id_list"] = torch.tensor([[1, 2, 0], [1, 0, 0]])
+    assert rank_targets(scores, [rows], "cpu") == [3, 1]
+    assert rank_targets(scores, [rows], "cpu", unseen_only=True) == [1, 1]
 
 
 def test_equal_scores_are_no_hit():

@@ -1,6 +1,7 @@
 """The written-out gradients against torch's autograd on the same equations, taken literally."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from recbole_mmdistill.model.losses import (
     parse_pairs,
     ramp,
 )
+from recbole_mmdistill.model.repeats import Own
 
 N_BRANCHES, N_ROWS, N_CANDIDATES, HIDDEN = 3, 7, 11, 4
 PAIRS = ((0, 1), (0, 2), (None, 0))
@@ -24,13 +26,20 @@ def literal_loss(user, item, known, kd, ce_weight=1.0):
     """The equations of the docstring, one row of PyTorch each, on float64."""
     n_branches = len(user)
     logits = torch.einsum("bnd,bcd->bnc", user, item)
-    if known.log_q is not None:
-        logits = logits - known.log_q
+    log_q = torch.zeros(logits.shape[1:]) if known.log_q is None else known.log_q
+    log_q = log_q.expand(logits.shape[1:]).double()
+    own = torch.zeros_like(log_q, dtype=torch.bool)
+    if known.own is not None:
+        own.scatter_(1, known.own.at, True)
+        log_q = log_q.masked_fill(own, 0)
+        logits = logits + torch.zeros_like(log_q).scatter(1, known.own.at, known.own.bias)
+    logits = logits - log_q
     hidden = torch.zeros_like(logits, dtype=torch.bool)
     if known.exclude is not None:
         for row, group in enumerate(known.group.tolist()):
             for candidate in known.exclude[group].tolist():
-                hidden[:, row, candidate] |= candidate != known.target[row].item()
+                kept = candidate == known.target[row].item() or own[row, candidate].item()
+                hidden[:, row, candidate] |= not kept
     present = known.present
     if present is None:
         present = torch.ones(n_branches, item.size(1), dtype=torch.bool)
@@ -56,7 +65,7 @@ def literal_loss(user, item, known, kd, ce_weight=1.0):
         mask = hidden[student] | ~present[student]
         if teacher is not None:
             mask = mask | ~present[teacher]
-        correction = 0 if known.log_q is None else known.log_q * (1 - 1 / kd.temperature)
+        correction = log_q * (1 - 1 / kd.temperature)
         log_t = log_softmax(teaching / kd.temperature - correction, mask)
         log_s = log_softmax(taught / kd.temperature - correction, mask)
         terms = log_t.exp() * (log_t - log_s).masked_fill(mask, 0)
@@ -80,27 +89,36 @@ def candidates(kind, target):
     log_q = torch.linspace(-3, -0.1, N_CANDIDATES)
     exclude = torch.tensor([[0, 1, 2], [5, 5, 9]])
     group = torch.arange(N_ROWS) % 2
+    own = Own(
+        torch.stack([torch.arange(N_ROWS) % 4, torch.arange(N_ROWS) + 4], dim=1),
+        torch.linspace(-2, 1, 2 * N_ROWS).view(N_ROWS, 2).requires_grad_(),
+    )
     return {
         "full": Candidates(target),
         "log_q": Candidates(target, log_q=log_q),
         "missing": Candidates(target, present=present, weight=weight),
         "excluded": Candidates(target, log_q=log_q, exclude=exclude, group=group),
+        "own": Candidates(target, present=present, weight=weight, own=own),
+        "own, excluded": Candidates(target, log_q=log_q, exclude=exclude, group=group, own=own),
     }[kind]
 
 
 @pytest.mark.parametrize("block", [1, 2, 10**6])
 @pytest.mark.parametrize("detach", [True, False])
-@pytest.mark.parametrize("kind", ["full", "log_q", "missing", "excluded"])
+@pytest.mark.parametrize("kind", ["full", "log_q", "missing", "excluded", "own", "own, excluded"])
 def test_value_and_gradients_equal_autograd_on_the_equations(monkeypatch, kind, detach, block):
     monkeypatch.setattr(losses, "_CPU_BLOCK", block * N_CANDIDATES)
     user, item, target = tensors()
     known = candidates(kind, target)
     kd = Distillation(PAIRS, weight=0.7, temperature=2.5, detach_teacher=detach)
     mine = branch_loss(user, item, known, kd)
-    got = torch.autograd.grad(mine.total, [user, item])
-    exact_user, exact_item = (x.detach().double().requires_grad_() for x in (user, item))
-    total, ce, divergence = literal_loss(exact_user, exact_item, known, kd)
-    expected = torch.autograd.grad(total, [exact_user, exact_item])
+    learned = [user, item] if known.own is None else [user, item, known.own.bias]
+    got = torch.autograd.grad(mine.total, learned)
+    exact = [x.detach().double().requires_grad_() for x in learned]
+    if known.own is not None:
+        known = replace(known, own=known.own._replace(bias=exact[2]))
+    total, ce, divergence = literal_loss(*exact[:2], known, kd)
+    expected = torch.autograd.grad(total, exact)
     assert mine.total.item() == pytest.approx(total.item(), rel=1e-5)
     assert mine.ce.sum().item() == pytest.approx(ce.item(), rel=1e-5)
     assert mine.kd.sum().item() == pytest.approx(divergence.item(), rel=1e-4)
