@@ -128,7 +128,7 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
             (
                 name + (" (best baseline)" if name == best else ""),
                 *(_mean(result.by_seed(m)) for m in (ndcg, hit)),
-                _mean(result.by_seed(variant=UNSEEN)) if result.has(UNSEEN) else "",
+                _unseen(result),
                 f"{gain.relative:+.1%}" if gain else "",
                 _p(gain.p) if gain else "",
                 str(len(result.records)),
@@ -357,6 +357,15 @@ def _seconds(values: Sequence[float], result: Result) -> str:
         return "never"
     some = len(values) < len(result.records)
     return f"{np.mean(values):.0f}" + (f" ({len(values)} of {len(result.records)})" if some else "")
+
+
+def _unseen(result: Result) -> str:
+    """NDCG@10 of the seeds that were ranked among unseen items, and how many if not all were."""
+    ranked = [r["ranks"][UNSEEN] for r in result.records if UNSEEN in r["ranks"]]
+    if not ranked:
+        return ""
+    some = f" ({len(ranked)} of {len(result.records)})" if len(ranked) < len(result.records) else ""
+    return _mean([ndcg(ranks).mean() for ranks in ranked]) + some
 
 
 def _name(*parts: str) -> str:

@@ -33,10 +33,6 @@ class Result:
     records: tuple[dict[str, Any], ...]
     rows: tuple[Rows, ...]
 
-    def has(self, variant: str) -> bool:
-        """Whether every seed was ranked so."""
-        return all(variant in record["ranks"] for record in self.records)
-
     def ranks(self, variant: str = WHOLE) -> list[np.ndarray]:
         """Ranks of the test targets, ``[n_rows]`` for each seed."""
         return [np.array(record["ranks"][variant]) for record in self.records]
