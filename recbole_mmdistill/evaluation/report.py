@@ -355,8 +355,7 @@ def _seconds(values: Sequence[float], result: Result) -> str:
     """Mean over the seeds that got there, and how many of them if not all did."""
     if not values:
         return "never"
-    some = len(values) < len(result.records)
-    return f"{np.mean(values):.0f}" + (f" ({len(values)} of {len(result.records)})" if some else "")
+    return f"{np.mean(values):.0f}" + _of_seeds(len(values), result)
 
 
 def _unseen(result: Result) -> str:
@@ -364,8 +363,12 @@ def _unseen(result: Result) -> str:
     ranked = [r["ranks"][UNSEEN] for r in result.records if UNSEEN in r["ranks"]]
     if not ranked:
         return ""
-    some = f" ({len(ranked)} of {len(result.records)})" if len(ranked) < len(result.records) else ""
-    return _mean([ndcg(ranks).mean() for ranks in ranked]) + some
+    return _mean([ndcg(ranks).mean() for ranks in ranked]) + _of_seeds(len(ranked), result)
+
+
+def _of_seeds(n_seeds: int, result: Result) -> str:
+    n_all = len(result.records)
+    return f" ({n_seeds} of {n_all})" if n_seeds < n_all else ""
 
 
 def _name(*parts: str) -> str:

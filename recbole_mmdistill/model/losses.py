@@ -274,14 +274,15 @@ class _Sums:
         logits = (self.user[branch, rows] @ self.item[branch].T).float()
         if log_q is not None:
             logits -= log_q
-        kept = known.target[rows, None]
         if known.own is not None:
             at = known.own.at[rows]
-            kept = torch.cat([kept, at], dim=1)
             logits.scatter_(1, at, logits.gather(1, at) + known.own.bias[rows])
         if self.absent is not None:
             logits.masked_fill_(self.absent[branch], _MASKED)
         if known.exclude is not None and known.group is not None:
+            kept = known.target[rows, None]
+            if known.own is not None:
+                kept = torch.cat([kept, known.own.at[rows]], dim=1)
             of_kept = logits.gather(1, kept)
             logits.scatter_(1, known.exclude[known.group[rows]], _MASKED)
             logits.scatter_(1, kept, of_kept)
