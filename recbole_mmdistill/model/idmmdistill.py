@@ -32,7 +32,7 @@ from .options import FULL, IN_BATCH, LEARNED, check_options, resolve_candidates
 from .positions import Positions, find_positions
 from .repeats import RepeatBias
 from .sequence_encoder import SEQUENCE_ENCODERS
-from .user_encoder import USER_ENCODERS
+from .user_encoder import USER_ENCODERS, UserEncoder
 
 
 class IDMMDistill(SequentialRecommender):
@@ -44,8 +44,8 @@ class IDMMDistill(SequentialRecommender):
     1. An item encoder turns an item's ID, text and image into one vector each (``item_encoder``,
        ODMT section 3.2).
     2. A causal sequence encoder reads these vectors along a history, and each source (branch) gets
-       its user state: from one pass over their sum, or each from an encoder of its own, as in
-       section 3.3 (``user_encoder``, ``sequence_encoder``).
+       its user state: each from an encoder of its own, as in section 3.3, or several from one
+       pass over the sum of their vectors (``user_encoder``, ``sequence_encoder``).
     3. A branch's score is the dot product of user state and item vector, less its mean over the
        items; the final score is their mean (eq. 8), with learned weights if ``branch_weights``
        does not fix them. A source that an item lacks adds nothing. An item that the history holds
@@ -103,8 +103,9 @@ class IDMMDistill(SequentialRecommender):
         )
         self.item_encoder = ITEM_ENCODERS[config["item_encoder"]](config, sources)
         self.branches = self.item_encoder.branches
-        self.user_encoder = USER_ENCODERS[config["user_encoder"]](
-            len(self.branches), partial(SEQUENCE_ENCODERS[config["sequence_encoder"]], config)
+        self.user_encoder = UserEncoder(
+            USER_ENCODERS[config["user_encoder"]](self.branches),
+            partial(SEQUENCE_ENCODERS[config["sequence_encoder"]], config),
         )
         self.source_dropout = SourceDropout(float(config["source_dropout_prob"]))
         self.repeat_bias = RepeatBias(self.max_seq_length) if config["repeat_bias"] else None

@@ -1,7 +1,7 @@
 """User encoders: items' vectors and histories in, one user state for each branch out.
 
-A new one is a subclass of :class:`UserEncoder` and a line in :data:`USER_ENCODERS`;
-``tests/model/test_user_encoder.py`` proves it.
+Which branches read a history together is all that tells one from another: a new one is a line in
+:data:`USER_ENCODERS`; ``tests/model/test_user_encoder.py`` proves it.
 """
 
 from __future__ import annotations
@@ -11,30 +11,52 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from .item_encoder import ID
 from .layers import gather_rows
 from .sequence_encoder import SequenceEncoder
 
 
 class UserEncoder(nn.Module):
-    """What every user encoder keeps: it is causal, and of the branches named it leaves out none.
+    """A sequence encoder for each group of branches, which read a history together.
+
+    A group's encoder reads the sum of its branches' vectors, and each of them keeps its own view
+    of the next item by a linear map of the state. A branch by itself has an encoder of its own
+    (ODMT, section 3.3) and no map.
 
     Parameters
     ----------
-    n_branches : int
-        Branches of the model.
+    groups : sequence of sequence of int
+        Every branch of the model once.
     make_encoder : callable
         Makes a sequence encoder.
     """
 
-    def __init__(self, n_branches: int, make_encoder: Callable[[], SequenceEncoder]) -> None:
+    def __init__(
+        self, groups: Sequence[Sequence[int]], make_encoder: Callable[[], SequenceEncoder]
+    ) -> None:
         super().__init__()
+        self.groups = [list(group) for group in groups]
+        self._group_of = {branch: number for number, group in enumerate(groups) for branch in group}
+        encoders = [make_encoder() for _ in groups]
+        self.encoders = nn.ModuleList(encoders)
+        self.maps = nn.ModuleList()
+        for branch in range(len(self._group_of)):
+            group = self._group_of[branch]
+            size = encoders[group].hidden_size
+            alone = len(self.groups[group]) == 1
+            self.maps.append(nn.Identity() if alone else nn.Linear(size, size))
 
     def start(self) -> None:
-        """Set weights that are to begin otherwise than by RecBole's normal draw."""
+        """Let the branches of a group begin with the same state."""
+        for state_map in self.maps:
+            if isinstance(state_map, nn.Linear):
+                nn.init.eye_(state_map.weight)
 
     def parameters_of(self, branch: int) -> list[nn.Parameter]:
         """The parameters that serve one branch alone."""
-        raise NotImplementedError
+        group = self._group_of[branch]
+        alone = self.encoders[group] if len(self.groups[group]) == 1 else self.maps[branch]
+        return list(alone.parameters())
 
     def forward(
         self, vectors: Tensor, place: Tensor, at: tuple[Tensor, Tensor], branches: Sequence[int]
@@ -57,64 +79,37 @@ class UserEncoder(nn.Module):
         Tensor
             ``[len(branches), n_states, hidden_size]``.
         """
-        raise NotImplementedError
-
-
-class SharedUserEncoder(UserEncoder):
-    """One pass over all that the sources say of a history, and a linear map for each branch.
-
-    Each branch knows the whole history, and keeps its own view of the next item: a text that
-    was never bought with another can be told from the IDs bought before it. One pass costs about
-    as much as a model of the ID alone.
-    """
-
-    def __init__(self, n_branches: int, make_encoder: Callable[[], SequenceEncoder]) -> None:
-        super().__init__(n_branches, make_encoder)
-        self.encoder = make_encoder()
-        size = self.encoder.hidden_size
-        self.maps = nn.ModuleList(
-            nn.Linear(size, size) if n_branches > 1 else nn.Identity() for _ in range(n_branches)
-        )
-
-    def start(self) -> None:
-        """Let the branches begin with the same state."""
-        for state_map in self.maps:
-            if isinstance(state_map, nn.Linear):
-                nn.init.eye_(state_map.weight)
-
-    def parameters_of(self, branch: int) -> list[nn.Parameter]:
-        """See :class:`UserEncoder`."""
-        return list(self.maps[branch].parameters())
-
-    def forward(
-        self, vectors: Tensor, place: Tensor, at: tuple[Tensor, Tensor], branches: Sequence[int]
-    ) -> Tensor:
-        """See :class:`UserEncoder`."""
-        state = self.encoder(gather_rows(vectors.sum(0), place))[at]
-        return torch.stack([self.maps[branch](state) for branch in branches])
-
-
-class SeparateUserEncoder(UserEncoder):
-    """Each branch reads its own source of a history with an encoder of its own (ODMT, 3.3)."""
-
-    def __init__(self, n_branches: int, make_encoder: Callable[[], SequenceEncoder]) -> None:
-        super().__init__(n_branches, make_encoder)
-        self.encoders = nn.ModuleList(make_encoder() for _ in range(n_branches))
-
-    def parameters_of(self, branch: int) -> list[nn.Parameter]:
-        """See :class:`UserEncoder`."""
-        return list(self.encoders[branch].parameters())
-
-    def forward(
-        self, vectors: Tensor, place: Tensor, at: tuple[Tensor, Tensor], branches: Sequence[int]
-    ) -> Tensor:
-        """See :class:`UserEncoder`."""
+        state = {
+            group: self.encoders[group](gather_rows(self._sum(vectors, group), place))[at]
+            for group in dict.fromkeys(self._group_of[branch] for branch in branches)
+        }
         return torch.stack(
-            [self.encoders[branch](gather_rows(vectors[branch], place))[at] for branch in branches]
+            [self.maps[branch](state[self._group_of[branch]]) for branch in branches]
         )
 
+    def _sum(self, vectors: Tensor, group: int) -> Tensor:
+        """What a group's encoder reads of each item, ``[n_items, hidden_size]``."""
+        first, *others = self.groups[group]
+        return vectors[first] if not others else vectors[self.groups[group]].sum(0)
 
-USER_ENCODERS: dict[str, type[UserEncoder]] = {
-    "shared": SharedUserEncoder,
-    "separate": SeparateUserEncoder,
+
+def _separate(branches: Sequence[str]) -> list[list[int]]:
+    return [[branch] for branch in range(len(branches))]
+
+
+def _shared(branches: Sequence[str]) -> list[list[int]]:
+    return [list(range(len(branches)))]
+
+
+def _id_apart(branches: Sequence[str]) -> list[list[int]]:
+    of_id = [branch for branch, name in enumerate(branches) if name == ID]
+    others = [branch for branch, name in enumerate(branches) if name != ID]
+    return [group for group in (of_id, others) if group]
+
+
+# Each gives the groups of a model's branches.
+USER_ENCODERS: dict[str, Callable[[Sequence[str]], list[list[int]]]] = {
+    "separate": _separate,
+    "shared": _shared,
+    "id_apart": _id_apart,
 }

@@ -4,18 +4,22 @@ import pytest
 import torch
 
 from recbole_mmdistill.model.sequence_encoder import SEQUENCE_ENCODERS
-from recbole_mmdistill.model.user_encoder import USER_ENCODERS
+from recbole_mmdistill.model.user_encoder import USER_ENCODERS, UserEncoder
 from tests.model.builders import config, model, prefixes, windows
 
 VECTORS = torch.randn(3, 9, 8, generator=torch.Generator().manual_seed(0))
 PLACE = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
 
 
+def make(name):
+    torch.manual_seed(0)
+    groups = USER_ENCODERS[name](["id", "text", "image"])
+    return UserEncoder(groups, partial(SEQUENCE_ENCODERS["sasrec"], config())).eval()
+
+
 @pytest.fixture(params=sorted(USER_ENCODERS))
 def encoder(request):
-    torch.manual_seed(0)
-    make = partial(SEQUENCE_ENCODERS["sasrec"], config())
-    return USER_ENCODERS[request.param](3, make).eval()
+    return make(request.param)
 
 
 def at(*where):
@@ -41,14 +45,49 @@ def test_branches_own_parameters_do_not_overlap(encoder):
     assert not owned[0] & owned[1] and not owned[1] & owned[2]
 
 
-def test_only_separate_encoders_keep_the_sources_of_a_history_apart():
-    for name, moved in (("shared", True), ("separate", False)):
-        make = partial(SEQUENCE_ENCODERS["sasrec"], config())
-        encoder = USER_ENCODERS[name](3, make).eval()
-        other = VECTORS.clone()
-        other[0] += 1
-        states = [encoder(v, PLACE, at((0, 3)), [1]) for v in (VECTORS, other)]
-        assert torch.equal(*states) != moved
+@pytest.mark.parametrize(
+    "name, moved",
+    [
+        ("separate", [True, False, False]),
+        ("id_apart", [True, False, False]),
+        ("shared", [True, True, True]),
+    ],
+)
+def test_whether_another_branch_sees_the_ids_of_a_history(name, moved):
+    assert branches_that_move(make(name), source=0) == moved
+
+
+@pytest.mark.parametrize(
+    "name, moved",
+    [
+        ("separate", [False, True, False]),
+        ("id_apart", [False, True, True]),
+        ("shared", [True, True, True]),
+    ],
+)
+def test_whether_another_branch_sees_the_texts_of_a_history(name, moved):
+    assert branches_that_move(make(name), source=1) == moved
+
+
+def branches_that_move(encoder, source):
+    other = VECTORS.clone()
+    other[source] += torch.randn(9, 8, generator=torch.Generator().manual_seed(1))
+    states = [encoder(vectors, PLACE, at((0, 3)), range(3)) for vectors in (VECTORS, other)]
+    return [not torch.equal(*pair) for pair in zip(*states)]
+
+
+@pytest.mark.parametrize(
+    "branches, groups",
+    [
+        (["id", "text", "image"], [[0], [1, 2]]),
+        (["id", "text"], [[0], [1]]),
+        (["text", "image"], [[0, 1]]),
+        (["id"], [[0]]),
+        (["all"], [[0]]),
+    ],
+)
+def test_the_id_stands_apart_whatever_else_there_is(branches, groups):
+    assert USER_ENCODERS["id_apart"](branches) == groups
 
 
 @pytest.mark.parametrize("name", sorted(USER_ENCODERS))
