@@ -7,6 +7,7 @@ Which branches read a history together is all that tells one from another: a new
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -54,9 +55,8 @@ class UserEncoder(nn.Module):
 
     def parameters_of(self, branch: int) -> list[nn.Parameter]:
         """The parameters that serve one branch alone."""
-        group = self._group_of[branch]
-        alone = self.encoders[group] if len(self.groups[group]) == 1 else self.maps[branch]
-        return list(alone.parameters())
+        of_map = list(self.maps[branch].parameters())
+        return of_map or list(self.encoders[self._group_of[branch]].parameters())
 
     def forward(
         self, vectors: Tensor, place: Tensor, at: tuple[Tensor, Tensor], branches: Sequence[int]
@@ -89,8 +89,7 @@ class UserEncoder(nn.Module):
 
     def _sum(self, vectors: Tensor, group: int) -> Tensor:
         """What a group's encoder reads of each item, ``[n_items, hidden_size]``."""
-        first, *others = self.groups[group]
-        return vectors[first] if not others else vectors[self.groups[group]].sum(0)
+        return reduce(torch.add, (vectors[branch] for branch in self.groups[group]))
 
 
 def _separate(branches: Sequence[str]) -> list[list[int]]:

@@ -46,27 +46,16 @@ def test_branches_own_parameters_do_not_overlap(encoder):
 
 
 @pytest.mark.parametrize(
-    "name, moved",
+    "name, by_ids, by_texts",
     [
-        ("separate", [True, False, False]),
-        ("id_apart", [True, False, False]),
-        ("shared", [True, True, True]),
+        ("separate", [True, False, False], [False, True, False]),
+        ("id_apart", [True, False, False], [False, True, True]),
+        ("shared", [True, True, True], [True, True, True]),
     ],
 )
-def test_whether_another_branch_sees_the_ids_of_a_history(name, moved):
-    assert branches_that_move(make(name), source=0) == moved
-
-
-@pytest.mark.parametrize(
-    "name, moved",
-    [
-        ("separate", [False, True, False]),
-        ("id_apart", [False, True, True]),
-        ("shared", [True, True, True]),
-    ],
-)
-def test_whether_another_branch_sees_the_texts_of_a_history(name, moved):
-    assert branches_that_move(make(name), source=1) == moved
+def test_which_branches_see_the_ids_and_the_texts_of_a_history(name, by_ids, by_texts):
+    assert branches_that_move(make(name), source=0) == by_ids
+    assert branches_that_move(make(name), source=1) == by_texts
 
 
 def branches_that_move(encoder, source):
