@@ -38,6 +38,7 @@ def write_report(plan: Plan, results: Results, folder: Path) -> Document:
     """
     shown: set[str] = set()
     sections = [_study(plan, study, results, shown) for study in plan.studies]
+    sections.append(_machines(results))
     document = Document(plan.title, sections)
     write_text(folder / "report.md", document.markdown())
     write_text(folder / "report.html", document.html())
@@ -65,6 +66,13 @@ def _study(plan: Plan, study: Study, results: Results, shown: set[str]) -> Secti
     return section
 
 
+def _machines(results: Results) -> Section:
+    counted = sorted(results.machines().items(), key=lambda pair: -pair[1])
+    where = "; ".join(f"{name}: {n}" for name, n in counted)
+    about = "Seconds and memory are of the trials that ran without a GPU."
+    return Section("Machines", [f"Finished trials by what they ran on. {where}. {about}"])
+
+
 # Comparison of models
 
 
@@ -89,7 +97,8 @@ def _compare_models(
         )
     )
     section.tables.append(_groups_table(dataset, found))
-    section.figures.append(_learning_curves(study, dataset, found))
+    if any(result.timed for result in found.values()):
+        section.figures.append(_learning_curves(study, dataset, found))
     if ours is not None and dataset not in shown:
         shown.add(dataset)
         section.tables += _branches_table(dataset, found[ours])
@@ -133,11 +142,7 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
                 _p(gain.p) if gain else "",
                 str(len(result.records)),
                 f"{result.epochs_to_best:.0f}",
-                f"{result.epoch_seconds:.1f}",
-                _seconds(result.seconds_to(), result),
-                _seconds(result.seconds_to(found[best].best_valid), result) if best else "",
-                f"{np.median([r['test_cpu_seconds'] for r in result.records]):.2f}",
-                f"{max(r['peak_memory_mib'] for r in result.records)}",
+                *_cost(result, found[best].best_valid if best else None),
             )
         )
     return Table(
@@ -162,15 +167,32 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
     )
 
 
+def _cost(result: Result, quality: float | None) -> tuple[str, ...]:
+    """Cells of seconds and memory; empty where a GPU ran all seeds."""
+    if not result.timed:
+        return ("",) * 5
+    epochs = [epoch for record in result.timed for epoch in record["epochs"]]
+    return (
+        f"{np.median([epoch['train_cpu_seconds'] for epoch in epochs]):.1f}",
+        _seconds(result.seconds_to(), result),
+        "" if quality is None else _seconds(result.seconds_to(quality), result),
+        f"{np.median([record['test_cpu_seconds'] for record in result.timed]):.2f}",
+        f"{max(record['peak_memory_mib'] for record in result.timed)}",
+    )
+
+
 def _learning_curves(study: Study, dataset: str, found: Mapping[str, Result]) -> Figure:
     lines = {}
     for name, result in found.items():
-        epochs = result.records[0]["epochs"]
+        if not result.timed:
+            continue
+        epochs = result.timed[0]["epochs"]
         spent = np.cumsum([epoch["train_cpu_seconds"] for epoch in epochs])
         lines[name] = (spent, np.maximum.accumulate([epoch["valid"] for epoch in epochs]))
     return Figure(
         _name(study.name, dataset, "learning"),
-        f"{dataset}: best validation NDCG@10 so far against CPU seconds of training, first seed.",
+        f"{dataset}: best validation NDCG@10 so far against CPU seconds of training, first seed"
+        " that no GPU ran.",
         figures.panels({dataset: lines}, "CPU seconds of training", logarithmic=True),
     )
 
@@ -352,10 +374,10 @@ def _p(p: float) -> str:
 
 
 def _seconds(values: Sequence[float], result: Result) -> str:
-    """Mean over the seeds that got there, and how many of them if not all did."""
+    """Mean over the timed seeds that got there, and how many of them if not all did."""
     if not values:
         return "never"
-    return f"{np.mean(values):.0f}" + _of_seeds(len(values), result)
+    return f"{np.mean(values):.0f}" + _of_seeds(len(values), len(result.timed))
 
 
 def _unseen(result: Result) -> str:
@@ -363,11 +385,12 @@ def _unseen(result: Result) -> str:
     ranked = [r["ranks"][UNSEEN] for r in result.records if UNSEEN in r["ranks"]]
     if not ranked:
         return ""
-    return _mean([ndcg(ranks).mean() for ranks in ranked]) + _of_seeds(len(ranked), result)
+    return _mean([ndcg(ranks).mean() for ranks in ranked]) + _of_seeds(
+        len(ranked), len(result.records)
+    )
 
 
-def _of_seeds(n_seeds: int, result: Result) -> str:
-    n_all = len(result.records)
+def _of_seeds(n_seeds: int, n_all: int) -> str:
     return f" ({n_seeds} of {n_all})" if n_seeds < n_all else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from .pool import Cache
 from .ranking import WHOLE, ndcg
 from .rows import Rows
 from .significance import Gain, compare
+from .trial import CPU
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ class Result:
         return np.stack([measure(ranks) for ranks in self.ranks(variant)]).mean(0)
 
     @property
-    def epoch_seconds(self) -> float:
-        """CPU seconds of a training epoch, the median of all."""
-        return float(np.median([e["train_cpu_seconds"] for r in self.records for e in r["epochs"]]))
+    def timed(self) -> list[dict[str, Any]]:
+        """Records whose CPU seconds and memory tell the cost: those that no GPU took part in."""
+        return [record for record in self.records if device_of(record) == CPU]
 
     @property
     def best_valid(self) -> float:
@@ -74,16 +76,21 @@ class Result:
         Returns
         -------
         list of float
-            Of the seeds that ever reach it.
+            Of the timed seeds that ever reach it.
         """
         found = []
-        for record in self.records:
+        for record in self.timed:
             valid = np.array(_valid(record))
             reached = np.flatnonzero(valid >= (valid.max() if quality is None else quality))
             if len(reached):
                 spent = np.cumsum([epoch["train_cpu_seconds"] for epoch in record["epochs"]])
                 found.append(float(spent[reached[0]]))
         return found
+
+
+def device_of(record: Mapping[str, Any]) -> str:
+    """Where a trial ran, see :func:`~.trial.run_trial`; before GPUs were told, on the CPU."""
+    return str(record.get("device", CPU))
 
 
 def _valid(record: Mapping[str, Any]) -> list[float]:
@@ -121,6 +128,17 @@ class Results:
         """Results of a study's models on a dataset, by model; unfinished ones are left out."""
         found = {model: self.get(dataset, model, condition, study.seeds) for model in study.models}
         return {model: result for model, result in found.items() if result is not None}
+
+    def machines(self) -> dict[str, int]:
+        """Count the finished trials by what they ran on: a GPU, or else the processor."""
+        trials = [*self.plan.tuning(), *self.plan.measuring(self.chosen)]
+        by_key = {trial.key: trial for trial in trials}  # studies share trials
+        records = [record for record in map(self.cache.get, by_key.values()) if record is not None]
+        return Counter(
+            about.get("processor", CPU) if (name := device_of(record)) == CPU else name
+            for record in records
+            for about in [record.get("machine", {})]
+        )
 
     def _read_rows(self, name: str) -> Rows:
         if name not in self._rows:

@@ -19,6 +19,7 @@ from typing import Any
 from ..bench.report import machine
 from ..files import write_text
 
+CPU = "cpu"
 TOP_K = [5, 10, 20]
 _METRICS = {"topk": TOP_K, "metrics": ["Hit", "NDCG", "MRR"], "valid_metric": "NDCG@10"}
 
@@ -56,7 +57,8 @@ def run_trial(
         ``ranks``: the test targets' ranks by :func:`~.ranking.variants`, and as ``unseen`` those
         of the whole model with each history's own items put last; ``rows``: name of the
         description of the test rows (:class:`~.rows.Rows`); ``parameters``; ``peak_memory_mib``;
-        ``test_cpu_seconds`` of RecBole's full-ranking evaluation.
+        ``test_cpu_seconds`` of RecBole's full-ranking evaluation; ``device``: ``cpu``, or the
+        GPU's name.
 
     Raises
     ------
@@ -107,6 +109,7 @@ def run_trial(
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "test_cpu_seconds": round(seconds, 3),
+        "device": CPU if config["device"].type == "cpu" else torch.cuda.get_device_name(),
     }
 
 

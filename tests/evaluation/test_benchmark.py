@@ -85,6 +85,31 @@ def test_a_report_is_made_of_what_is_on_disk_and_nothing_is_run(finished):
     assert r"\toprule" in Path("out/report.tex").read_text()
 
 
+def test_a_gpus_trials_count_for_quality_and_not_for_seconds(finished):
+    plan, cache = finished
+    for trial in plan.tuning():
+        record = cache.get(trial)
+        for epoch in record["epochs"]:
+            epoch["train_cpu_seconds"] = 99.0
+        cache.path(trial).write_text(json.dumps({**record, "device": "A GPU"}))
+    assert main(["benchmark", "plan.yaml", "--out", "out", "--only_report"]) == 0
+    text = Path("out/report.md").read_text()
+    [row] = [line for line in text.splitlines() if line.startswith("| SASRec (best baseline)")]
+    assert row.endswith("| 2 | 2 | 2.0 | 4 | 4 | 0.50 | 100 |")  # both seeds, one of them timed
+    assert "A GPU: 2" in text
+
+
+def test_where_a_gpu_ran_all_seeds_no_seconds_are_told(finished):
+    _, cache = finished
+    for path in cache.folder.glob("*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "device": "A GPU"}))
+    assert main(["benchmark", "plan.yaml", "--out", "out", "--only_report"]) == 0
+    text = Path("out/report.md").read_text()
+    [row] = [line for line in text.splitlines() if line.startswith("| SASRec (best baseline)")]
+    assert row.endswith("| 2 | 2 |  |  |  |  |  |")
+    assert "learning.svg" not in text
+
+
 def test_validation_data_choose_the_option_set(finished):
     plan, cache = finished
     assert choose_options(plan, cache) == {("films", "SASRec"): 1}
