@@ -134,7 +134,9 @@ class IDMMDistill(SequentialRecommender):
         self.register_buffer("train_steps", torch.zeros((), dtype=torch.long))
         decay = float(config["weight_average"])
         self.weight_average = WeightAverage(self, decay) if decay else None
-        self._item_table = ItemTable(self, self._build_item_table)
+        parts = [self.source_embedding, self.item_encoder]
+        parts += [self.id_embedding] if config["use_id"] else []
+        self._item_table = ItemTable(parts, self._build_item_table)
         self._loss_sum: Tensor | float = 0.0  # of each branch and pair, until it is taken
         self._loss_steps = 0
         self._scoring: tuple[int, ...] = tuple(range(len(self.branches)))

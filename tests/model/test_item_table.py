@@ -14,7 +14,7 @@ def module():
 
 @pytest.fixture
 def table(module):
-    counted = ItemTable(module, lambda: (counted_calls.append(1), module.weight * 2)[1])
+    counted = ItemTable([module], lambda: (counted_calls.append(1), module.weight * 2)[1])
     counted_calls = counted.calls = []
     return counted
 
