@@ -160,7 +160,13 @@ class TransformerBlock(nn.Module):
         self.ffn_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.dropout = Dropout(hidden_dropout_prob)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        at: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Let the tokens of each sequence read one another.
 
         Parameters
@@ -173,11 +179,14 @@ class TransformerBlock(nn.Module):
             reads nothing: its attention output is zero.
         causal : bool
             Each token sees itself and those before it.
+        at : tuple of Tensor, optional
+            Sequence and token of each result that is wanted, ``[n_results]`` both: what follows
+            the attention is computed for these alone.
 
         Returns
         -------
         Tensor
-            ``[batch_size, n_tokens, hidden_size]``.
+            ``[batch_size, n_tokens, hidden_size]``, or ``[n_results, hidden_size]``.
         """
         batch_size, n_tokens, hidden_size = x.shape
         qkv = self.qkv(x).view(batch_size, n_tokens, 3, self.n_heads, -1)
@@ -198,6 +207,8 @@ class TransformerBlock(nn.Module):
         if blind is not None:
             attended = attended.masked_fill(blind, 0.0)
         attended = attended.transpose(1, 2).reshape(batch_size, n_tokens, hidden_size)
+        if at is not None:
+            x, attended = x[at], attended[at]
         x = self.attn_norm(x + self.dropout(self.attn_output(attended)))
         return self.ffn_norm(x + self.dropout(self.feed_forward(x)))
 

@@ -1,4 +1,4 @@
-"""Sequence encoders: the vectors of a history in, a user state at every position out.
+"""Sequence encoders: the vectors of a history in, user states at its positions out.
 
 A new backbone is a subclass of :class:`SequenceEncoder` and a line in :data:`SEQUENCE_ENCODERS`;
 ``tests/model/test_sequence_encoder.py`` proves it.
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers import Dropout, TransformerBlock
+
+At = tuple[Tensor, Tensor]  # history and position
 
 
 class SequenceEncoder(nn.Module):
@@ -32,7 +34,7 @@ class SequenceEncoder(nn.Module):
         super().__init__()
         self.hidden_size: int = config["hidden_size"]
 
-    def forward(self, item_emb: Tensor) -> Tensor:
+    def forward(self, item_emb: Tensor, at: At | None = None) -> Tensor:
         """Read histories.
 
         Parameters
@@ -40,11 +42,14 @@ class SequenceEncoder(nn.Module):
         item_emb : Tensor
             ``[batch_size, seq_len, hidden_size]``, with any ``seq_len`` up to
             ``MAX_ITEM_LIST_LENGTH``.
+        at : tuple of Tensor, optional
+            History and position of each state that is wanted, ``[n_states]`` both; by default
+            those at all positions. What no wanted state needs is not computed.
 
         Returns
         -------
         Tensor
-            User states at every position, ``[batch_size, seq_len, hidden_size]``.
+            User states, ``[n_states, hidden_size]`` or ``[batch_size, seq_len, hidden_size]``.
         """
         raise NotImplementedError
 
@@ -73,13 +78,14 @@ class SASRecEncoder(SequenceEncoder):
             for _ in range(config["n_layers"])
         )
 
-    def forward(self, item_emb: Tensor) -> Tensor:
+    def forward(self, item_emb: Tensor, at: At | None = None) -> Tensor:
         """See :class:`SequenceEncoder`."""
         position = torch.arange(item_emb.size(1), device=item_emb.device)
         x = self.dropout(self.norm(item_emb + self.position_embedding(position)))
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        for block in blocks:
             x = block(x, causal=True)
-        return x
+        return last(x, causal=True, at=at)
 
 
 class GRUSASRecEncoder(SASRecEncoder):
@@ -104,8 +110,9 @@ class _RecurrentBlock(nn.Module):
         self.output = nn.Linear(hidden_size, hidden_size)
         self.dropout = Dropout(dropout_prob)
 
-    def forward(self, x: Tensor, causal: bool = True) -> Tensor:
+    def forward(self, x: Tensor, causal: bool = True, at: At | None = None) -> Tensor:
         states, _ = self.gru(x)
+        x, states = (x, states) if at is None else (x[at], states[at])
         return x + self.dropout(self.output(states))
 
 
@@ -126,10 +133,10 @@ class GRU4RecEncoder(SequenceEncoder):
         )
         self.output = nn.Linear(config["inner_size"], self.hidden_size)
 
-    def forward(self, item_emb: Tensor) -> Tensor:
+    def forward(self, item_emb: Tensor, at: At | None = None) -> Tensor:
         """See :class:`SequenceEncoder`."""
         states, _ = self.gru(self.dropout(item_emb))
-        return self.output(states)
+        return self.output(states if at is None else states[at])
 
 
 class NextItNetEncoder(SequenceEncoder):
@@ -149,12 +156,12 @@ class NextItNetEncoder(SequenceEncoder):
         )
         self.output = nn.Linear(self.hidden_size, self.hidden_size)
 
-    def forward(self, item_emb: Tensor) -> Tensor:
+    def forward(self, item_emb: Tensor, at: At | None = None) -> Tensor:
         """See :class:`SequenceEncoder`."""
         x = self.dropout(item_emb)
         for block in self.blocks:
             x = block(x)
-        return self.output(x)
+        return self.output(x if at is None else x[at])
 
 
 class _DilatedBlock(nn.Module):

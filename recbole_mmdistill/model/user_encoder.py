@@ -80,7 +80,7 @@ class UserEncoder(nn.Module):
             ``[len(branches), n_states, hidden_size]``.
         """
         state = {
-            group: self.encoders[group](gather_rows(self._sum(vectors, group), place))[at]
+            group: self.encoders[group](gather_rows(self._sum(vectors, group), place), at)
             for group in dict.fromkeys(self._group_of[branch] for branch in branches)
         }
         return torch.stack(

@@ -17,6 +17,11 @@ def test_one_state_for_every_position(encoder):
     assert encoder(torch.randn(2, 6, 8)).shape == (2, 6, 8)
 
 
+def test_chosen_states_are_those_of_all(encoder):
+    history, at = torch.randn(2, 6, 8), (torch.tensor([0, 1, 1]), torch.tensor([5, 0, 3]))
+    torch.testing.assert_close(encoder(history, at), encoder(history)[at])
+
+
 def test_it_is_causal(encoder):
     history = torch.randn(1, 6, 8)
     changed = history.clone()
