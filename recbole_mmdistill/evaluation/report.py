@@ -128,6 +128,8 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
     """
     ours = our_model(plan, found)
     gains = {} if ours is None else gains_of(found[ours], found)
+    unseen = {name: r for name, it in found.items() if (r := it.having(UNSEEN)) is not None}
+    gains_unseen = gains_of(unseen[ours], unseen, UNSEEN) if ours in unseen else {}
     baselines = [name for name in found if plan.models[name].kind == "baseline"]
     best = max(baselines, key=lambda name: found[name].by_seed().mean(), default=None)
     rows = []
@@ -137,9 +139,11 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
             (
                 name + (" (best baseline)" if name == best else ""),
                 *(_mean(result.by_seed(m)) for m in (ndcg, hit)),
-                _unseen(result),
                 f"{gain.relative:+.1%}" if gain else "",
                 _p(gain.p) if gain else "",
+                _unseen(unseen.get(name), len(result.records)),
+                f"{gains_unseen[name].relative:+.1%}" if name in gains_unseen else "",
+                _p(gains_unseen[name].p) if name in gains_unseen else "",
                 str(len(result.records)),
                 f"{result.epochs_to_best:.0f}",
                 *_cost(result, found[best].best_valid if best else None),
@@ -151,8 +155,10 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
             "model",
             "NDCG@10",
             "HR@10",
-            "NDCG@10 among unseen items",
             f"gain of {ours}" if ours else "gain",
+            "p",
+            "NDCG@10 among unseen items",
+            "gain",
             "p",
             "seeds",
             "best epoch",
@@ -380,14 +386,11 @@ def _seconds(values: Sequence[float], result: Result) -> str:
     return f"{np.mean(values):.0f}" + _of_seeds(len(values), len(result.timed))
 
 
-def _unseen(result: Result) -> str:
+def _unseen(result: Result | None, n_seeds: int) -> str:
     """NDCG@10 of the seeds that were ranked among unseen items, and how many if not all were."""
-    ranked = [r["ranks"][UNSEEN] for r in result.records if UNSEEN in r["ranks"]]
-    if not ranked:
+    if result is None:
         return ""
-    return _mean([ndcg(ranks).mean() for ranks in ranked]) + _of_seeds(
-        len(ranked), len(result.records)
-    )
+    return _mean(result.by_seed(variant=UNSEEN)) + _of_seeds(len(result.records), n_seeds)
 
 
 def _of_seeds(n_seeds: int, n_all: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,12 @@ class Result:
     model: str
     records: tuple[dict[str, Any], ...]
     rows: tuple[Rows, ...]
+
+    def having(self, variant: str) -> Result | None:
+        """The seeds whose targets were ranked by a variant; None if there are none."""
+        has = [variant in record["ranks"] for record in self.records]
+        records, rows = tuple(compress(self.records, has)), tuple(compress(self.rows, has))
+        return Result(self.model, records, rows) if records else None
 
     def ranks(self, variant: str = WHOLE) -> list[np.ndarray]:
         """Ranks of the test targets, ``[n_rows]`` for each seed."""
@@ -151,7 +158,7 @@ def our_model(plan: Plan, models: Iterable[str]) -> str | None:
     return next((name for name in models if plan.models[name].kind == "model"), None)
 
 
-def gains_of(ours: Result, found: Mapping[str, Result]) -> dict[str, Gain]:
+def gains_of(ours: Result, found: Mapping[str, Result], variant: str = WHOLE) -> dict[str, Gain]:
     """Compare a result with all others of a study that have the same test rows.
 
     Parameters
@@ -160,6 +167,8 @@ def gains_of(ours: Result, found: Mapping[str, Result]) -> dict[str, Gain]:
         The one that may be better.
     found : Mapping of str to Result
         The study's, ``ours`` among them.
+    variant : str
+        Of the rankings, see :func:`~.ranking.variants`.
 
     Returns
     -------
@@ -167,8 +176,8 @@ def gains_of(ours: Result, found: Mapping[str, Result]) -> dict[str, Gain]:
         By the other's name; p-values are corrected for their number.
     """
     same = [name for name, it in found.items() if it is not ours and _same_rows(ours, it)]
-    others = [found[name].by_row() for name in same]
-    return dict(zip(same, compare(ours.by_row(), others, ours.rows[0].users)))
+    others = [found[name].by_row(variant=variant) for name in same]
+    return dict(zip(same, compare(ours.by_row(variant=variant), others, ours.rows[0].users)))
 
 
 def _same_rows(one: Result, other: Result) -> bool:
