@@ -135,6 +135,7 @@ _SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
+    "†": r"$\dagger$",
     "<": r"$<$",
     ">": r"$>$",
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ..features.looking.popularity import GROUPS, RULE
 from ..files import write_text
@@ -17,6 +18,7 @@ from .results import Result, Results, gains_of, our_model
 from .training import training_figures
 
 _COLD = GROUPS[0]
+_DIFFERS = "†"
 _HISTORY = ("shortest third", "middle third", "longest third")
 
 
@@ -37,7 +39,8 @@ def write_report(plan: Plan, results: Results, folder: Path) -> Document:
     Document
     """
     shown: set[str] = set()
-    sections = [_study(plan, study, results, shown) for study in plan.studies]
+    studies = tqdm(plan.studies, desc="report", unit="study", leave=False)
+    sections = [_study(plan, study, results, shown) for study in studies]
     sections.append(_machines(results))
     document = Document(plan.title, sections)
     write_text(folder / "report.md", document.markdown())
@@ -96,7 +99,7 @@ def _compare_models(
             ),
         )
     )
-    section.tables.append(_groups_table(dataset, found))
+    section.tables.append(_groups_table(plan, dataset, found))
     if any(result.timed for result in found.values()):
         section.figures.append(_learning_curves(study, dataset, found))
     if ours is not None and dataset not in shown:
@@ -206,7 +209,7 @@ def _learning_curves(study: Study, dataset: str, found: Mapping[str, Result]) ->
 # Groups
 
 
-def _groups_table(dataset: str, found: Mapping[str, Result]) -> Table:
+def _groups_table(plan: Plan, dataset: str, found: Mapping[str, Result]) -> Table:
     rows = next(iter(found.values())).rows[0]
     groups: dict[str, np.ndarray] = {}
     popularity = np.array(rows.popularity)
@@ -220,18 +223,27 @@ def _groups_table(dataset: str, found: Mapping[str, Result]) -> Table:
         groups[f"with {modality}"] = np.array(has)
         groups[f"without {modality}"] = ~np.array(has)
     groups = {name: chosen for name, chosen in groups.items() if chosen.any()}
+    ours = our_model(plan, found)
+    caption = f"{dataset}: NDCG@10 by group of test rows. {RULE} Counted are training targets."
+    if ours is not None:
+        caption += f" {_DIFFERS}: {ours} differs (p < 0.05; corrected for the row)."
     return Table(
-        caption=f"{dataset}: NDCG@10 by group of test rows. {RULE} Counted are training targets.",
+        caption,
         columns=("group", "rows", *found),
         rows=tuple(
-            (
-                group,
-                str(chosen.sum()),
-                *(f"{_in_group(result, chosen):.4f}" for result in found.values()),
-            )
+            (group, str(chosen.sum()), *_group_cells(ours, found, chosen))
             for group, chosen in groups.items()
         ),
     )
+
+
+def _group_cells(
+    ours: str | None, found: Mapping[str, Result], chosen: np.ndarray
+) -> Iterator[str]:
+    gains = {} if ours is None else gains_of(found[ours], found, chosen=chosen)
+    for name, result in found.items():
+        differs = name in gains and gains[name].p < 0.05
+        yield f"{_in_group(result, chosen):.4f}" + (f" {_DIFFERS}" if differs else "")
 
 
 def _in_group(result: Result, chosen: np.ndarray) -> float:

@@ -158,7 +158,12 @@ def our_model(plan: Plan, models: Iterable[str]) -> str | None:
     return next((name for name in models if plan.models[name].kind == "model"), None)
 
 
-def gains_of(ours: Result, found: Mapping[str, Result], variant: str = WHOLE) -> dict[str, Gain]:
+def gains_of(
+    ours: Result,
+    found: Mapping[str, Result],
+    variant: str = WHOLE,
+    chosen: np.ndarray | None = None,
+) -> dict[str, Gain]:
     """Compare a result with all others of a study that have the same test rows.
 
     Parameters
@@ -169,6 +174,8 @@ def gains_of(ours: Result, found: Mapping[str, Result], variant: str = WHOLE) ->
         The study's, ``ours`` among them.
     variant : str
         Of the rankings, see :func:`~.ranking.variants`.
+    chosen : numpy.ndarray, optional
+        Bool ``[n_rows]``: the rows that count; by default all.
 
     Returns
     -------
@@ -176,8 +183,10 @@ def gains_of(ours: Result, found: Mapping[str, Result], variant: str = WHOLE) ->
         By the other's name; p-values are corrected for their number.
     """
     same = [name for name, it in found.items() if it is not ours and _same_rows(ours, it)]
-    others = [found[name].by_row(variant=variant) for name in same]
-    return dict(zip(same, compare(ours.by_row(variant=variant), others, ours.rows[0].users)))
+    users = np.array(ours.rows[0].users)
+    rows = slice(None) if chosen is None else chosen
+    others = [found[name].by_row(variant=variant)[rows] for name in same]
+    return dict(zip(same, compare(ours.by_row(variant=variant)[rows], others, users[rows])))
 
 
 def _same_rows(one: Result, other: Result) -> bool:

@@ -28,7 +28,9 @@ class Gain(NamedTuple):
     p: float
 
 
-def compare(ours: np.ndarray, others: Sequence[np.ndarray], users: Sequence[str]) -> list[Gain]:
+def compare(
+    ours: np.ndarray, others: Sequence[np.ndarray], users: Sequence[str] | np.ndarray
+) -> list[Gain]:
     """Compare a model with others, user by user.
 
     A paired permutation test (scipy) of the rows' means over seeds: under the null hypothesis the
@@ -42,7 +44,7 @@ def compare(ours: np.ndarray, others: Sequence[np.ndarray], users: Sequence[str]
         A metric of each test row, ``[n_rows]``.
     others : sequence of numpy.ndarray
         The same of each other model, on the same rows.
-    users : sequence of str
+    users : sequence of str or numpy.ndarray
         Whom each row asks about, ``[n_rows]``.
 
     Returns

@@ -74,7 +74,7 @@ def test_a_report_is_made_of_what_is_on_disk_and_nothing_is_run(finished):
     gain = 1 / ndcg(np.array([5]))[0] - 1
     assert f"| SASRec (best baseline) | {ndcg(np.array([5]))[0]:.4f} ± 0.0000 |" in text
     assert f"| {gain:+.1%} | < 0.001 | 0.5000 (1 of 2) | +100.0% | < 0.001 | 2 |" in text
-    assert "| item tail | 10 |" in text
+    assert "| item tail | 10 | 0.3869 † | 1.0000 |" in text
     assert "| without text | 20 |" in text
     assert "| IDMMDistill, 50% of text, at random | 1.0000 | 100.0% |" in text
     assert "| IDMMDistill | 1.0000 | 10.0 | 1.0000 |" in text  # cold: ten times ten of a hundred
