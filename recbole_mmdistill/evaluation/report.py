@@ -15,6 +15,7 @@ from .document import Document, Figure, Section, Table
 from .plan import FULL, Plan, Study
 from .ranking import UNSEEN, WHOLE, WITHOUT_ID, hit, ndcg
 from .results import Result, Results, gains_of, our_model
+from .significance import Gain
 from .training import training_figures
 
 _COLD = GROUPS[0]
@@ -86,7 +87,7 @@ def _compare_models(
     if not found:
         section.paragraphs.append(f"{dataset}: no trial is finished.")
         return
-    section.tables.append(comparison_table(plan, study, dataset, found))
+    section.tables.append(_quality_table(plan, dataset, found))
     ours = our_model(plan, found)
     section.figures.append(
         Figure(
@@ -100,6 +101,7 @@ def _compare_models(
         )
     )
     section.tables.append(_groups_table(plan, dataset, found))
+    section.tables.append(_cost_table(plan, dataset, found))
     if any(result.timed for result in found.values()):
         section.figures.append(_learning_curves(study, dataset, found))
     if ours is not None and dataset not in shown:
@@ -111,47 +113,12 @@ def _compare_models(
         ]
 
 
-def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str, Result]) -> Table:
-    """All models of a study on a dataset, each against ours.
-
-    Parameters
-    ----------
-    plan : Plan
-        Knows which model is ours.
-    study : Study
-        The study.
-    dataset : str
-        The dataset.
-    found : Mapping of str to Result
-        The finished ones.
-
-    Returns
-    -------
-    Table
-    """
-    ours = our_model(plan, found)
+def _quality_table(plan: Plan, dataset: str, found: Mapping[str, Result]) -> Table:
+    """All models of a study on a dataset, each against ours."""
+    ours, best = our_model(plan, found), _best_baseline(plan, found)
     gains = {} if ours is None else gains_of(found[ours], found)
     unseen = {name: r for name, it in found.items() if (r := it.having(UNSEEN)) is not None}
     gains_unseen = gains_of(unseen[ours], unseen, UNSEEN) if ours in unseen else {}
-    baselines = [name for name in found if plan.models[name].kind == "baseline"]
-    best = max(baselines, key=lambda name: found[name].by_seed().mean(), default=None)
-    rows = []
-    for name, result in found.items():
-        gain = gains.get(name)
-        rows.append(
-            (
-                name + (" (best baseline)" if name == best else ""),
-                *(_mean(result.by_seed(m)) for m in (ndcg, hit)),
-                f"{gain.relative:+.1%}" if gain else "",
-                _p(gain.p) if gain else "",
-                _unseen(unseen.get(name), len(result.records)),
-                f"{gains_unseen[name].relative:+.1%}" if name in gains_unseen else "",
-                _p(gains_unseen[name].p) if name in gains_unseen else "",
-                str(len(result.records)),
-                f"{result.epochs_to_best:.0f}",
-                *_cost(result, found[best].best_valid if best else None),
-            )
-        )
     return Table(
         caption=f"{dataset}: test metrics, mean ± standard deviation over seeds",
         columns=(
@@ -164,20 +131,55 @@ def comparison_table(plan: Plan, study: Study, dataset: str, found: Mapping[str,
             "gain",
             "p",
             "seeds",
-            "best epoch",
-            "CPU s / epoch",
-            "CPU s to its best",
-            "CPU s to best baseline's best",
-            "CPU s of test",
-            "peak MiB",
         ),
-        rows=tuple(rows),
-        emphasised=frozenset(n for n, name in enumerate(found) if name == ours),
+        rows=tuple(
+            (
+                name + (" (best baseline)" if name == best else ""),
+                *(_mean(result.by_seed(m)) for m in (ndcg, hit)),
+                *_gain(gains.get(name)),
+                _unseen(unseen.get(name), len(result.records)),
+                *_gain(gains_unseen.get(name)),
+                str(len(result.records)),
+            )
+            for name, result in found.items()
+        ),
+        emphasised=_places(found, ours),
     )
 
 
+def _cost_table(plan: Plan, dataset: str, found: Mapping[str, Result]) -> Table:
+    """What each model costs; without the seconds of those whose seeds all ran on a GPU."""
+    best = _best_baseline(plan, found)
+    quality = None if best is None else found[best].best_valid
+    return Table(
+        caption=f"{dataset}: cost, in CPU seconds of training but for the test's",
+        columns=(
+            "model",
+            "best epoch",
+            "an epoch",
+            "to its best",
+            f"to the best of {best}" if best else "to the best baseline's best",
+            "of test",
+            "peak MiB",
+        ),
+        rows=tuple(
+            (name, f"{result.epochs_to_best:.0f}", *_cost(result, quality))
+            for name, result in found.items()
+        ),
+        emphasised=_places(found, our_model(plan, found)),
+    )
+
+
+def _best_baseline(plan: Plan, found: Mapping[str, Result]) -> str | None:
+    baselines = [name for name in found if plan.models[name].kind == "baseline"]
+    return max(baselines, key=lambda name: found[name].by_seed().mean(), default=None)
+
+
+def _places(found: Mapping[str, Result], ours: str | None) -> frozenset[int]:
+    return frozenset(number for number, name in enumerate(found) if name == ours)
+
+
 def _cost(result: Result, quality: float | None) -> tuple[str, ...]:
-    """Cells of seconds and memory; empty where a GPU ran all seeds."""
     if not result.timed:
         return ("",) * 5
     epochs = [epoch for record in result.timed for epoch in record["epochs"]]
@@ -389,6 +391,10 @@ def _mean(values: Sequence[float] | np.ndarray) -> str:
 
 def _p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _gain(gain: Gain | None) -> tuple[str, str]:
+    return ("", "") if gain is None else (f"{gain.relative:+.1%}", _p(gain.p))
 
 
 def _seconds(values: Sequence[float], result: Result) -> str:

@@ -93,8 +93,7 @@ def test_a_gpus_trials_count_for_quality_and_not_for_seconds(finished):
         cache.path(trial).write_text(json.dumps({**record, "device": "A GPU"}))
     assert main(["benchmark", "plan.yaml", "--out", "out", "--only_report"]) == 0
     text = Path("out/report.md").read_text()
-    [row] = [line for line in text.splitlines() if line.startswith("| SASRec (best baseline)")]
-    assert row.endswith("| 2 | 2 | 2.0 | 4 | 4 | 0.50 | 100 |")  # both seeds, one of them timed
+    assert "| SASRec | 2 | 2.0 | 4 | 4 | 0.50 | 100 |" in text  # of both seeds one is timed
     assert "A GPU: 2" in text
 
 
@@ -104,8 +103,7 @@ def test_where_a_gpu_ran_all_seeds_no_seconds_are_told(finished):
         path.write_text(json.dumps({**json.loads(path.read_text()), "device": "A GPU"}))
     assert main(["benchmark", "plan.yaml", "--out", "out", "--only_report"]) == 0
     text = Path("out/report.md").read_text()
-    [row] = [line for line in text.splitlines() if line.startswith("| SASRec (best baseline)")]
-    assert row.endswith("| 2 | 2 |  |  |  |  |  |")
+    assert "| SASRec | 2 |  |  |  |  |  |" in text
     assert "learning.svg" not in text
 
 
