@@ -120,14 +120,15 @@ def _quality_table(plan: Plan, dataset: str, found: Mapping[str, Result]) -> Tab
     unseen = {name: r for name, it in found.items() if (r := it.having(UNSEEN)) is not None}
     gains_unseen = gains_of(unseen[ours], unseen, UNSEEN) if ours in unseen else {}
     return Table(
-        caption=f"{dataset}: test metrics, mean ± standard deviation over seeds",
+        caption=f"{dataset}: test metrics, mean ± standard deviation over seeds"
+        + (f"; gain of {ours} over each" if ours else ""),
         columns=(
             "model",
             "NDCG@10",
             "HR@10",
-            f"gain of {ours}" if ours else "gain",
+            "gain",
             "p",
-            "NDCG@10 among unseen items",
+            "unseen: NDCG@10",
             "gain",
             "p",
             "seeds",
