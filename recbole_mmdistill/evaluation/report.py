@@ -71,8 +71,7 @@ def _study(plan: Plan, study: Study, results: Results, shown: set[str]) -> Secti
 
 
 def _machines(results: Results) -> Section:
-    counted = sorted(results.machines().items(), key=lambda pair: -pair[1])
-    where = "; ".join(f"{name}: {n}" for name, n in counted)
+    where = "; ".join(f"{name}: {n}" for name, n in results.machines().most_common())
     about = "Seconds and memory are of the trials that ran without a GPU."
     return Section("Machines", [f"Finished trials by what they ran on. {where}. {about}"])
 
@@ -102,8 +101,9 @@ def _compare_models(
     )
     section.tables.append(_groups_table(plan, dataset, found))
     section.tables.append(_cost_table(plan, dataset, found))
-    if any(result.timed for result in found.values()):
-        section.figures.append(_learning_curves(study, dataset, found))
+    timed = {name: result for name, result in found.items() if result.timed}
+    if timed:
+        section.figures.append(_learning_curves(study, dataset, timed))
     if ours is not None and dataset not in shown:
         shown.add(dataset)
         section.tables += _branches_table(dataset, found[ours])
@@ -196,8 +196,6 @@ def _cost(result: Result, quality: float | None) -> tuple[str, ...]:
 def _learning_curves(study: Study, dataset: str, found: Mapping[str, Result]) -> Figure:
     lines = {}
     for name, result in found.items():
-        if not result.timed:
-            continue
         epochs = result.timed[0]["epochs"]
         spent = np.cumsum([epoch["train_cpu_seconds"] for epoch in epochs])
         lines[name] = (spent, np.maximum.accumulate([epoch["valid"] for epoch in epochs]))

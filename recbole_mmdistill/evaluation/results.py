@@ -100,6 +100,11 @@ def device_of(record: Mapping[str, Any]) -> str:
     return str(record.get("device", CPU))
 
 
+def _ran_on(record: Mapping[str, Any]) -> str:
+    device = device_of(record)
+    return str(record.get("machine", {}).get("processor", CPU)) if device == CPU else device
+
+
 def _valid(record: Mapping[str, Any]) -> list[float]:
     return [epoch["valid"] for epoch in record["epochs"]]
 
@@ -136,16 +141,12 @@ class Results:
         found = {model: self.get(dataset, model, condition, study.seeds) for model in study.models}
         return {model: result for model, result in found.items() if result is not None}
 
-    def machines(self) -> dict[str, int]:
+    def machines(self) -> Counter[str]:
         """Count the finished trials by what they ran on: a GPU, or else the processor."""
         trials = [*self.plan.tuning(), *self.plan.measuring(self.chosen)]
         by_key = {trial.key: trial for trial in trials}  # studies share trials
         records = [record for record in map(self.cache.get, by_key.values()) if record is not None]
-        return Counter(
-            about.get("processor", CPU) if (name := device_of(record)) == CPU else name
-            for record in records
-            for about in [record.get("machine", {})]
-        )
+        return Counter(map(_ran_on, records))
 
     def _read_rows(self, name: str) -> Rows:
         if name not in self._rows:

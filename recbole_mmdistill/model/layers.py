@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 _CHUNK = 512  # rows: with an inner_size of 256 a buffer is 512 KiB, which stays in the cache
 
+At = tuple[Tensor, Tensor]  # which sequences of a batch, and which of their positions
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 
@@ -165,7 +167,7 @@ class TransformerBlock(nn.Module):
         x: Tensor,
         mask: Tensor | None = None,
         causal: bool = False,
-        at: tuple[Tensor, Tensor] | None = None,
+        at: At | None = None,
     ) -> Tensor:
         """Let the tokens of each sequence read one another.
 

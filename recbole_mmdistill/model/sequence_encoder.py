@@ -13,9 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Dropout, TransformerBlock
-
-At = tuple[Tensor, Tensor]  # history and position
+from .layers import At, Dropout, TransformerBlock
 
 
 class SequenceEncoder(nn.Module):

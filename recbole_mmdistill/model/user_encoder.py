@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .item_encoder import ID
-from .layers import gather_rows
+from .layers import At, gather_rows
 from .sequence_encoder import SequenceEncoder
 
 
@@ -58,9 +58,7 @@ class UserEncoder(nn.Module):
         of_map = list(self.maps[branch].parameters())
         return of_map or list(self.encoders[self._group_of[branch]].parameters())
 
-    def forward(
-        self, vectors: Tensor, place: Tensor, at: tuple[Tensor, Tensor], branches: Sequence[int]
-    ) -> Tensor:
+    def forward(self, vectors: Tensor, place: Tensor, at: At, branches: Sequence[int]) -> Tensor:
         """Read histories.
 
         Parameters
