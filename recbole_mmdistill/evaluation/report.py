@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ def write_report(plan: Plan, results: Results, folder: Path) -> Document:
 
 
 def _study(plan: Plan, study: Study, results: Results, shown: set[str]) -> Section:
-    """One study; ``shown`` are the data sets on which our model's branches have been shown."""
+    """One study; ``shown`` are the data sets on which our model's training has been shown."""
     section = Section(study.name, [study.about] if study.about else [])
     held_back = {name: plan.conditions[name] for name in study.conditions if name != FULL}
     for dataset in study.datasets:
@@ -100,13 +100,13 @@ def _compare_models(
         )
     )
     section.tables.append(_groups_table(plan, dataset, found))
+    section.tables += _branches_table(plan, dataset, found)
     section.tables.append(_cost_table(plan, dataset, found))
     timed = {name: result for name, result in found.items() if result.timed}
     if timed:
         section.figures.append(_learning_curves(study, dataset, timed))
     if ours is not None and dataset not in shown:
         shown.add(dataset)
-        section.tables += _branches_table(dataset, found[ours])
         section.figures += [
             Figure(_name(study.name, dataset, part), caption, svg)
             for part, caption, svg in training_figures(dataset, found[ours])
@@ -117,7 +117,7 @@ def _quality_table(plan: Plan, dataset: str, found: Mapping[str, Result]) -> Tab
     """All models of a study on a dataset, each against ours."""
     ours, best = our_model(plan, found), _best_baseline(plan, found)
     gains = {} if ours is None else gains_of(found[ours], found)
-    unseen = {name: r for name, it in found.items() if (r := it.having(UNSEEN)) is not None}
+    unseen = _having(found, UNSEEN)
     gains_unseen = gains_of(unseen[ours], unseen, UNSEEN) if ours in unseen else {}
     return Table(
         caption=f"{dataset}: test metrics, mean ± standard deviation over seeds"
@@ -225,45 +225,62 @@ def _groups_table(plan: Plan, dataset: str, found: Mapping[str, Result]) -> Tabl
         groups[f"without {modality}"] = ~np.array(has)
     groups = {name: chosen for name, chosen in groups.items() if chosen.any()}
     ours = our_model(plan, found)
-    caption = f"{dataset}: NDCG@10 by group of test rows. {RULE} Counted are training targets."
-    if ours is not None:
-        caption += f" {_DIFFERS}: {ours} differs (p < 0.05; corrected for the row)."
     return Table(
-        caption,
+        caption=f"{dataset}: NDCG@10 by group of test rows. {RULE} Counted are training targets."
+        + _legend(ours, "row"),
         columns=("group", "rows", *found),
         rows=tuple(
-            (group, str(chosen.sum()), *_group_cells(ours, found, chosen))
+            (group, str(chosen.sum()), *_marked(ours, found, chosen=chosen).values())
             for group, chosen in groups.items()
         ),
     )
 
 
-def _group_cells(
-    ours: str | None, found: Mapping[str, Result], chosen: np.ndarray
-) -> Iterator[str]:
-    gains = {} if ours is None else gains_of(found[ours], found, chosen=chosen)
-    for name, result in found.items():
-        differs = name in gains and gains[name].p < 0.05
-        yield f"{_in_group(result, chosen):.4f}" + (f" {_DIFFERS}" if differs else "")
-
-
-def _in_group(result: Result, chosen: np.ndarray) -> float:
-    return float(np.mean([ndcg(ranks)[chosen].mean() for ranks in result.ranks()]))
-
-
-def _branches_table(dataset: str, result: Result) -> list[Table]:
-    variants = [name for name in result.records[0]["ranks"] if name != UNSEEN]
-    if len(variants) < 2:
+def _branches_table(plan: Plan, dataset: str, found: Mapping[str, Result]) -> list[Table]:
+    """What each branch can do without the others, where a model has several."""
+    known = (name for result in found.values() for name in result.records[0]["ranks"])
+    variants = [name for name in dict.fromkeys(known) if name not in (WHOLE, UNSEEN)]
+    if not variants:
         return []
+    ours = our_model(plan, found)
+    columns = [_marked(ours, _having(found, variant), variant) for variant in variants]
     return [
         Table(
-            caption=f"{dataset}: {result.model} as a whole, and each branch alone",
-            columns=("scored by", "NDCG@10", "HR@10"),
+            caption=f"{dataset}: NDCG@10 of each branch alone." + _legend(ours, "column"),
+            columns=("model", *variants),
             rows=tuple(
-                (name, *(_mean(result.by_seed(m, name)) for m in (ndcg, hit))) for name in variants
+                (name, *(column.get(name, "") for column in columns))
+                for name in found
+                if any(name in column for column in columns)
             ),
         )
     ]
+
+
+def _having(found: Mapping[str, Result], variant: str) -> dict[str, Result]:
+    return {name: it for name, result in found.items() if (it := result.having(variant))}
+
+
+def _marked(
+    ours: str | None,
+    found: Mapping[str, Result],
+    variant: str = WHOLE,
+    chosen: np.ndarray | slice = slice(None),
+) -> dict[str, str]:
+    """NDCG@10 of each model, marked where ours differs from it."""
+    gains = gains_of(found[ours], found, variant, chosen) if ours and ours in found else {}
+    cells = {}
+    for name, result in found.items():
+        value = np.mean([ndcg(ranks[chosen]).mean() for ranks in result.ranks(variant)])
+        differs = name in gains and gains[name].p < 0.05
+        cells[name] = f"{value:.4f}" + (f" {_DIFFERS}" if differs else "")
+    return cells
+
+
+def _legend(ours: str | None, together: str) -> str:
+    if ours is None:
+        return ""
+    return f" {_DIFFERS}: {ours} differs (p < 0.05; corrected for the {together})."
 
 
 # Held back

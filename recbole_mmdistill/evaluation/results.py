@@ -163,7 +163,7 @@ def gains_of(
     ours: Result,
     found: Mapping[str, Result],
     variant: str = WHOLE,
-    chosen: np.ndarray | None = None,
+    chosen: np.ndarray | slice = slice(None),
 ) -> dict[str, Gain]:
     """Compare a result with all others of a study that have the same test rows.
 
@@ -175,8 +175,8 @@ def gains_of(
         The study's, ``ours`` among them.
     variant : str
         Of the rankings, see :func:`~.ranking.variants`.
-    chosen : numpy.ndarray, optional
-        Bool ``[n_rows]``: the rows that count; by default all.
+    chosen : numpy.ndarray or slice
+        The rows that count, by default all.
 
     Returns
     -------
@@ -185,9 +185,8 @@ def gains_of(
     """
     same = [name for name, it in found.items() if it is not ours and _same_rows(ours, it)]
     users = np.array(ours.rows[0].users)
-    rows = slice(None) if chosen is None else chosen
-    others = [found[name].by_row(variant=variant)[rows] for name in same]
-    return dict(zip(same, compare(ours.by_row(variant=variant)[rows], others, users[rows])))
+    others = [found[name].by_row(variant=variant)[chosen] for name in same]
+    return dict(zip(same, compare(ours.by_row(variant=variant)[chosen], others, users[chosen])))
 
 
 def _same_rows(one: Result, other: Result) -> bool:

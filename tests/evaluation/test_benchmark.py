@@ -84,6 +84,21 @@ def test_a_report_is_made_of_what_is_on_disk_and_nothing_is_run(finished):
     assert r"\toprule" in Path("out/report.tex").read_text()
 
 
+def test_each_branch_is_held_against_the_same_branch_of_other_models(finished):
+    _, cache = finished
+    text = PLAN.replace("\nconditions:", "\n  late: {item_encoder: late}\nconditions:")
+    Path("plan.yaml").write_text(text + "  Parts: {models: [IDMMDistill, late], seeds: [1]}\n")
+    plan = read_plan("plan.yaml")
+    record = cache.get(plan.trial("films", "IDMMDistill", "full", 0, 1))
+    record["ranks"] = {"all": [1] * 40, "id": [5] * 40, "text": [1] * 40}
+    cache.path(plan.trial("films", "late", "full", 0, 1)).write_text(json.dumps(record))
+    assert main(["benchmark", "plan.yaml", "--out", "out", "--only_report"]) == 0
+    text = Path("out/report.md").read_text()
+    assert "| model | id | text |" in text
+    assert "| IDMMDistill | 1.0000 |  |" in text  # the fixture's has no branch of the text
+    assert "| late | 0.3869 † | 1.0000 |" in text
+
+
 def test_a_gpus_trials_count_for_quality_and_not_for_seconds(finished):
     plan, cache = finished
     for trial in plan.tuning():
