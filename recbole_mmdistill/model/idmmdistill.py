@@ -48,8 +48,9 @@ class IDMMDistill(SequentialRecommender):
        pass over the sum of their vectors (``user_encoder``, ``sequence_encoder``).
     3. A branch's score is the dot product of user state and item vector, less its mean over the
        items; the final score is their mean (eq. 8), with learned weights if ``branch_weights``
-       does not fix them. A source that an item lacks adds nothing. An item that the history holds
-       gets a learned bias in every branch (``repeat_bias``).
+       does not fix them. A source that an item lacks adds nothing, and the others count for more,
+       by a learned factor. An item that the history holds gets a learned bias in every branch
+       (``repeat_bias``).
     4. Every position of a history predicts its next item, in every branch, and the branches are
        distilled into one another (``kd_*``, section 3.4).
     5. Evaluation sees a running average of the weights (``weight_average``).
@@ -165,7 +166,9 @@ class IDMMDistill(SequentialRecommender):
         """Make the branches' weights: learned ones are a softmax, and begin as equals.
 
         Their cross entropy is that of the final score times a learned factor: a mean of several
-        scores is flatter than any of them, and weights should not have to make up for it.
+        scores is flatter than any of them, and weights should not have to make up for it. For the
+        same reason each source has a factor by which the others make up for it where an item lacks
+        it: a score of fewer sources is less of a score, and such items would hardly be ranked high.
         """
         is_learned = given == LEARNED and len(self.branches) > 1
         fixed = given if isinstance(given, dict) else {}
@@ -173,6 +176,7 @@ class IDMMDistill(SequentialRecommender):
         self.register_buffer("_fixed_weight", wanted, persistent=False)
         self.weight_logit = nn.Parameter(torch.zeros(len(self.branches))) if is_learned else None
         self.log_sharpness = nn.Parameter(torch.zeros(())) if is_learned else None
+        self.log_stand_in = nn.Parameter(torch.zeros(len(self.branches))) if is_learned else None
 
     def _find_present(self, features: Any) -> Tensor:
         """Whether each item has each branch's source: bool ``[n_branches, n_items]``.
@@ -190,8 +194,9 @@ class IDMMDistill(SequentialRecommender):
 
         They sum to 1 over the branches, and are 0 where the item lacks the source: scores of a
         branch have the mean 0 over the items that have its source, so that what an item lacks
-        speaks neither for nor against it. But for an item that training never saw its other
-        sources stand in for the ID, times ``new_item_weight``.
+        speaks neither for nor against it. The weights of what it has are then multiplied by
+        learned factors, one for each source it lacks. But for an item that training never saw its
+        other sources stand in for the ID: they sum to ``new_item_weight``.
         """
         learned = self.weight_logit
         wanted = (self._fixed_weight if learned is None else learned.softmax(0))[list(branches)]
@@ -199,6 +204,8 @@ class IDMMDistill(SequentialRecommender):
         wanted = torch.where(total > 0, wanted / total.clamp(min=1e-12), 1 / len(branches))
         present = self._present[list(branches)][:, item]
         weights = wanted[:, None] * present
+        if self.log_stand_in is not None:
+            weights = weights * (self.log_stand_in[list(branches)] @ (~present).float()).exp()
         for place, branch in enumerate(branches):
             if self.branches[branch] == ID:
                 stand_in = weights * (self.new_item_weight / weights.sum(0).clamp(min=1e-12))

@@ -1,6 +1,7 @@
 import copy
 import io
 import itertools
+import math
 
 import pytest
 import torch
@@ -107,6 +108,18 @@ def test_a_source_that_an_item_lacks_adds_nothing_and_is_no_mean_of_the_others()
     )
 
 
+def test_where_a_source_is_missing_the_others_count_for_more_by_a_learned_factor():
+    recommender = model(branch_weights="learned")
+    total(recommender, windows(*HISTORIES)).backward()
+    missing = recommender.log_stand_in.grad != 0
+    assert missing.tolist() == [False, False, True]  # no item lacks ID or text
+    with torch.no_grad():
+        recommender.log_stand_in[2] = math.log(1.5)
+        weights = recommender._weights(range(3), torch.tensor([1, 3]))
+    torch.testing.assert_close(weights[:, 0], torch.full((3,), 1 / 3))
+    torch.testing.assert_close(weights[:, 1], 1.5 * torch.tensor([1 / 3, 1 / 3, 0]))
+
+
 @torch.no_grad()
 def test_the_other_sources_of_an_item_that_training_never_saw_stand_in_for_its_id():
     recommender = model(branch_weights={"id": 1, "text": 3, "image": 4}, new_item_weight=1.4)
@@ -178,7 +191,7 @@ def test_every_pair_of_encoders_learns_a_tiny_set_by_heart(item, sequence, n_tok
     ).train()
     # In the image branch the target 3, which has no image, does not count; all others do.
     batch = windows([1, 2, 4, 5, 3], [6, 7, 8, 1], [3, 6, 5])
-    optimizer = torch.optim.AdamW(recommender.parameters(), lr=0.02, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(recommender.parameters(), lr=0.01, weight_decay=0.0)
     first = total(recommender, batch).item()
     for _ in range(200):
         optimizer.zero_grad()
