@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,9 +31,14 @@ from .losses import (
 )
 from .options import FULL, IN_BATCH, LEARNED, check_options, resolve_candidates
 from .positions import Positions, find_positions
-from .repeats import RepeatBias
+from .repeats import Own, RepeatBias
 from .sequence_encoder import SEQUENCE_ENCODERS
 from .user_encoder import USER_ENCODERS, UserEncoder
+
+# Of a training step's rows and candidates, those that teach what an item without its ID is worth:
+# enough for one number, and a hundredth of the step's time.
+_ROWS_OF_NEW_ITEM_LOSS = 64
+_HIDDEN_SHARE = 0.05
 
 
 class IDMMDistill(SequentialRecommender):
@@ -196,19 +202,29 @@ class IDMMDistill(SequentialRecommender):
         branch have the mean 0 over the items that have its source, so that what an item lacks
         speaks neither for nor against it. The weights of what it has are then multiplied by
         learned factors, one for each source it lacks. But for an item that training never saw its
-        other sources stand in for the ID: they sum to ``new_item_weight``.
+        other sources stand in for the ID: they sum to the ID's factor times ``new_item_weight``.
         """
+        return self._weights_given(
+            branches, self._present[list(branches)][:, item], self.new_item_weight
+        )
+
+    def _weights_given(
+        self, branches: Sequence[int], present: Tensor, new_item_weight: float
+    ) -> Tensor:
+        """:meth:`_weights` of items with these sources, bool ``[len(branches), n_items]``."""
         learned = self.weight_logit
         wanted = (self._fixed_weight if learned is None else learned.softmax(0))[list(branches)]
         total = wanted.sum()
         wanted = torch.where(total > 0, wanted / total.clamp(min=1e-12), 1 / len(branches))
-        present = self._present[list(branches)][:, item]
         weights = wanted[:, None] * present
+        log_factor = torch.zeros_like(wanted)
         if self.log_stand_in is not None:
-            weights = weights * (self.log_stand_in[list(branches)] @ (~present).float()).exp()
+            log_factor = self.log_stand_in[list(branches)]
+        weights = weights * (log_factor @ (~present).float()).exp()
         for place, branch in enumerate(branches):
             if self.branches[branch] == ID:
-                stand_in = weights * (self.new_item_weight / weights.sum(0).clamp(min=1e-12))
+                wanted_sum = log_factor[place].exp() * new_item_weight
+                stand_in = weights * (wanted_sum / weights.sum(0).clamp(min=1e-12))
                 weights = torch.where(present[place], weights, stand_in)
         return weights
 
@@ -280,19 +296,12 @@ class IDMMDistill(SequentialRecommender):
                 item_seq, positions.row, positions.position, index, n_candidates
             )
         distillation = self._distillation()
-        loss = branch_loss(
-            user,
-            _centred(vectors[:, :n_candidates], vectors[:, :n_candidates], counts),
-            Candidates(
-                target=index[positions.target],
-                present=present,
-                weight=weight,
-                own=own,
-                **sampling,
-            ),
-            distillation,
-            mean_ce_weight=self.mean_ce_weight,
+        centred = _centred(vectors[:, :n_candidates], vectors[:, :n_candidates], counts)
+        among = Candidates(
+            target=index[positions.target], present=present, weight=weight, own=own, **sampling
         )
+        loss = branch_loss(user, centred, among, distillation, mean_ce_weight=self.mean_ce_weight)
+        total = loss.total + self._new_item_loss(user, centred, among)
         if self.training:
             self._average_last_step()
             self.train_steps += 1
@@ -301,7 +310,7 @@ class IDMMDistill(SequentialRecommender):
         # One pass gives the gradient of the sum. All of it hangs on the first term: so the two
         # terms add up to the loss in value and in gradient, and RecBole can log each.
         kd = loss.kd.sum() * distillation.weight
-        return loss.total - kd, kd
+        return total - kd, kd
 
     def _item_and_target(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         """Histories and the next item at each of their positions, ``[B, T]`` each."""
@@ -379,6 +388,40 @@ class IDMMDistill(SequentialRecommender):
             read = place[group.row, : group.seq_len]
             parts.append(self.user_encoder(vectors, read, at, branches))
         return torch.cat(parts, dim=1)
+
+    def _new_item_loss(self, user: Tensor, item: Tensor, candidates: Candidates) -> Tensor:
+        """Teach the ID's factor in :meth:`_weights`: how much an item without its ID is worth.
+
+        Training has no item that it never saw. So some candidates' IDs are hidden from the final
+        score of some rows, and its cross entropy says what factor makes up for them best. It is
+        beside the point for all else, so its value is 0, its gradient goes to that factor alone,
+        and it draws its random numbers apart: the model becomes what it would be without.
+        """
+        if self.log_stand_in is None or self.log_sharpness is None or ID not in self.branches:
+            return user.new_zeros(())
+        assert candidates.present is not None
+        generator = torch.Generator(user.device).manual_seed(int(self.train_steps))
+        draw = partial(torch.rand, generator=generator, device=user.device)
+        row = draw(user.size(1)).argsort()[:_ROWS_OF_NEW_ITEM_LOSS]
+        number = self.branches.index(ID)
+        present = candidates.present.clone()
+        present[number] &= draw(present.size(1)) >= _HIDDEN_SHARE
+        weight = self._weights_given(range(len(self.branches)), present, 1.0)
+        weight = (weight * self.log_sharpness.exp()).detach()
+        factor = self.log_stand_in[number]
+        factor = (factor - factor.detach()).exp()  # 1, since the weights have its value already
+        weight = torch.where(present[number], weight, weight * factor)
+        group, own = candidates.group, candidates.own
+        some = replace(
+            candidates,
+            target=candidates.target[row],
+            present=present,
+            weight=weight,
+            group=None if group is None else group[row],
+            own=None if own is None else Own(own.at[row], own.bias.detach()[row]),
+        )
+        loss = branch_loss(user.detach()[:, row], item.detach(), some, ce_weight=0.0).total
+        return loss - loss.detach()
 
     def _distillation(self) -> Distillation:
         epoch = self.train_steps.item() / self.steps_per_epoch

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from recbole_mmdistill.errors import UserError
+from recbole_mmdistill.model import idmmdistill
+from recbole_mmdistill.model.idmmdistill import IDMMDistill
 from recbole_mmdistill.model.item_encoder import ITEM_ENCODERS
 from recbole_mmdistill.model.losses import ramp
 from recbole_mmdistill.model.options import resolve_candidates
@@ -111,8 +113,8 @@ def test_a_source_that_an_item_lacks_adds_nothing_and_is_no_mean_of_the_others()
 def test_where_a_source_is_missing_the_others_count_for_more_by_a_learned_factor():
     recommender = model(branch_weights="learned")
     total(recommender, windows(*HISTORIES)).backward()
-    missing = recommender.log_stand_in.grad != 0
-    assert missing.tolist() == [False, False, True]  # no item lacks ID or text
+    assert recommender.log_stand_in.grad[1] == 0  # no item lacks text
+    assert recommender.log_stand_in.grad[2] != 0
     with torch.no_grad():
         recommender.log_stand_in[2] = math.log(1.5)
         weights = recommender._weights(range(3), torch.tensor([1, 3]))
@@ -131,6 +133,66 @@ def test_the_other_sources_of_an_item_that_training_never_saw_stand_in_for_its_i
     torch.testing.assert_close(weights[:, 1], 1.4 * torch.tensor([0, 1.0, 0]))
     without_id = recommender._weights([1, 2], new)  # then it is an item as any other
     torch.testing.assert_close(without_id[:, 0], torch.tensor([3 / 7, 4 / 7]))
+
+
+@torch.no_grad()
+def test_what_stands_in_for_the_id_of_a_new_item_has_a_learned_factor_besides():
+    recommender = model(branch_weights="learned", new_item_weight=1.4)
+    recommender._present[0, 3] = False  # no target in training, and no image
+    recommender.log_stand_in.copy_(torch.tensor([1.5, 7.0, 2.0]).log())
+    weights = recommender._weights(range(3), torch.tensor([3]))
+    torch.testing.assert_close(weights[:, 0], torch.tensor([0, 1.5 * 1.4, 0]))
+
+
+@pytest.mark.parametrize("candidates", ["full", "in_batch", "sampled"])
+def test_the_factor_of_new_items_is_learned_without_moving_anything_else(monkeypatch, candidates):
+    def step(loss_of_new_items):
+        if not loss_of_new_items:
+            zero = torch.zeros(())
+            monkeypatch.setattr(IDMMDistill, "_new_item_loss", lambda *arguments: zero)
+        recommender = model(train_candidates=candidates, n_negatives=4).train()
+        loss = total(recommender, windows(*HISTORIES))
+        loss.backward()
+        random_numbers_after = torch.rand(3)
+        gradients = {name: p.grad for name, p in recommender.named_parameters()}
+        return loss, random_numbers_after, gradients, gradients.pop("log_stand_in")
+
+    monkeypatch.setattr(idmmdistill, "_HIDDEN_SHARE", 0.5)
+    loss, random_numbers, gradients, factors = step(loss_of_new_items=True)
+    other_loss, other_random_numbers, other_gradients, other_factors = step(False)
+    assert loss == other_loss
+    assert torch.equal(random_numbers, other_random_numbers)
+    torch.testing.assert_close(gradients, other_gradients, rtol=0, atol=0)
+    assert torch.equal(factors[1:], other_factors[1:])
+    assert factors[0] != 0
+    assert other_factors[0] == 0
+
+
+def test_the_factor_of_new_items_is_the_one_that_predicts_best_without_ids(monkeypatch):
+    monkeypatch.setattr(idmmdistill, "_HIDDEN_SHARE", 1.0)
+    complete = {"text": features(1), "image": features(2)}
+    recommender = model(complete, repeat_bias=False)
+    rows, batch = prefixes(*HISTORIES), windows(*HISTORIES)
+
+    def learn(parameters, lr, n_steps):
+        optimizer = torch.optim.Adam(parameters, lr=lr)
+        for _ in range(n_steps):
+            optimizer.zero_grad()
+            total(recommender, batch).backward()
+            optimizer.step()
+
+    learn(recommender.parameters(), lr=0.01, n_steps=20)  # so that the scores tell something
+    learn([recommender.log_stand_in], lr=0.03, n_steps=300)
+
+    @torch.no_grad()
+    def cross_entropy(factor):
+        with recommender.scoring_with(["text", "image"]):
+            scores = recommender.full_sort_predict(rows)[:, 1:]
+        sharpness = recommender.log_sharpness.exp()
+        return torch.nn.functional.cross_entropy(factor * sharpness * scores, rows["item_id"] - 1)
+
+    learned = recommender.log_stand_in[0].exp().item()
+    assert cross_entropy(learned) < min(cross_entropy(0.8 * learned), cross_entropy(1.25 * learned))
 
 
 @torch.no_grad()
