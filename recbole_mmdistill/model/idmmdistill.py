@@ -31,12 +31,12 @@ from .losses import (
 )
 from .options import FULL, IN_BATCH, LEARNED, check_options, resolve_candidates
 from .positions import Positions, find_positions
-from .repeats import Own, RepeatBias
+from .repeats import RepeatBias
 from .sequence_encoder import SEQUENCE_ENCODERS
 from .user_encoder import USER_ENCODERS, UserEncoder
 
 # Of a training step's rows and candidates, those that teach what an item without its ID is worth:
-# enough for one number, and a hundredth of the step's time.
+# enough for one number, and too few to be felt in the step's time.
 _ROWS_OF_NEW_ITEM_LOSS = 64
 _HIDDEN_SHARE = 0.05
 
@@ -300,8 +300,9 @@ class IDMMDistill(SequentialRecommender):
         among = Candidates(
             target=index[positions.target], present=present, weight=weight, own=own, **sampling
         )
+        # First, for it waits for a GPU, which has little to do yet.
+        of_new_items = self._new_item_loss(user, centred, among)
         loss = branch_loss(user, centred, among, distillation, mean_ce_weight=self.mean_ce_weight)
-        total = loss.total + self._new_item_loss(user, centred, among)
         if self.training:
             self._average_last_step()
             self.train_steps += 1
@@ -310,7 +311,7 @@ class IDMMDistill(SequentialRecommender):
         # One pass gives the gradient of the sum. All of it hangs on the first term: so the two
         # terms add up to the loss in value and in gradient, and RecBole can log each.
         kd = loss.kd.sum() * distillation.weight
-        return total - kd, kd
+        return loss.total + of_new_items - kd, kd
 
     def _item_and_target(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         """Histories and the next item at each of their positions, ``[B, T]`` each."""
@@ -411,15 +412,7 @@ class IDMMDistill(SequentialRecommender):
         factor = self.log_stand_in[number]
         factor = (factor - factor.detach()).exp()  # 1, since the weights have its value already
         weight = torch.where(present[number], weight, weight * factor)
-        group, own = candidates.group, candidates.own
-        some = replace(
-            candidates,
-            target=candidates.target[row],
-            present=present,
-            weight=weight,
-            group=None if group is None else group[row],
-            own=None if own is None else Own(own.at[row], own.bias.detach()[row]),
-        )
+        some = replace(candidates.of_rows(row), present=present, weight=weight)
         loss = branch_loss(user.detach()[:, row], item.detach(), some, ce_weight=0.0).total
         return loss - loss.detach()
 

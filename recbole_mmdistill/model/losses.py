@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -84,6 +84,16 @@ class Candidates:
     group: Tensor | None = None
     weight: Tensor | None = None
     own: Own | None = None
+
+    def of_rows(self, row: Tensor) -> Candidates:
+        """What the softmax of some rows ``[n_some]`` runs over; no gradient goes to ``own``."""
+        group, own = self.group, self.own
+        return replace(
+            self,
+            target=self.target[row],
+            group=None if group is None else group[row],
+            own=None if own is None else Own(own.at[row], own.bias.detach()[row]),
+        )
 
 
 class BranchLoss(NamedTuple):

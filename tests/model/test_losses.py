@@ -126,6 +126,18 @@ def test_value_and_gradients_equal_autograd_on_the_equations(monkeypatch, kind, 
         torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["full", "excluded", "own", "own, excluded"])
+def test_the_loss_of_a_batch_is_the_mean_of_its_rows_losses(kind):
+    user, item, target = tensors()
+    known = replace(candidates(kind, target), present=None)  # so that no branch lacks a target
+    single = []
+    for row in torch.tensor([[5], [2], [0], [6], [1], [3], [4]]):
+        of_row = known.of_rows(row)
+        assert of_row.own is None or not of_row.own.bias.requires_grad
+        single.append(branch_loss(user[:, row], item, of_row).total)
+    torch.testing.assert_close(torch.stack(single).mean(), branch_loss(user, item, known).total)
+
+
 def test_a_detached_teacher_gets_no_gradient_from_distillation():
     user, item, target = tensors()
     kd = Distillation(((0, 1),), weight=1.0, temperature=2.0, detach_teacher=True)
