@@ -1,0 +1,208 @@
+"""A small training on the CPU gives the numbers it always gave, or BEHAVIOUR is raised.
+
+If a change of results is meant: raise ``BEHAVIOUR`` in recbole_mmdistill/version.py, say in
+CHANGELOG.md what changed, and print the new numbers with ``python -m tests.test_golden``.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_mmdistill.features import FeatureInfo, write_features
+from recbole_mmdistill.version import BEHAVIOUR
+
+N_USERS, N_ITEMS = 40, 30
+
+COMMON = {
+    "data_path": "dataset/",
+    "checkpoint_dir": "saved",
+    "use_gpu": False,
+    "seed": 7,
+    "epochs": 3,
+    "train_batch_size": 96,
+    "eval_batch_size": 64,
+    "MAX_ITEM_LIST_LENGTH": 8,
+    "hidden_size": 16,
+    "inner_size": 32,
+    "learning_rate": 0.01,
+    "show_progress": False,
+    "state": "ERROR",
+    "topk": [10],
+    "valid_metric": "NDCG@10",
+    "metrics": ["NDCG", "Hit"],
+}
+VARIANTS = {
+    "shipped": {},
+    "sampled": {
+        "train_candidates": "sampled",
+        "n_negatives": 8,
+        "cold_item_ratio": 0.1,
+        "kd_detach_teacher": False,
+        "kd_ramp_epochs": 0,
+    },
+    "late": {
+        "item_encoder": "late",
+        "user_encoder": "id_apart",
+        "sequence_encoder": "sasrec",
+        "train_candidates": "in_batch",
+        "kd_temperature": 0.5,
+        "source_dropout_prob": 0.2,
+    },
+    "concat": {"item_encoder": "concat", "sequence_encoder": "gru4rec"},
+    "shared": {
+        "user_encoder": "shared",
+        "sequence_encoder": "nextitnet",
+        "train_sequences": "prefixes",
+        "repeat_bias": False,
+        "weight_average": 0,
+        "mean_ce_weight": 0,
+        "kd_pairs": [["id", "text"], ["id", "image"]],
+    },
+    "fixed weights": {"branch_weights": {"id": 2}, "id_init": "text", "feature_whitening": 0},
+}
+
+# By behaviour number and variant: the losses of each epoch, the best epoch's validation metrics,
+# the test metrics, and the scores of four items for the first three test rows.
+GOLDEN = {
+    1: {
+        "shipped": {
+            "losses": [51.01762, 47.79822, 44.22767],
+            "valid": [0.4687, 0.575],
+            "test": [0.305, 0.5],
+            "scores": [
+                [1.704593, 0.428285, 0.054929, -0.070174],
+                [-0.621124, -0.046167, -0.071328, 0.093474],
+                [0.064759, 0.962798, -0.101788, -0.160319],
+            ],
+        },
+        "sampled": {
+            "losses": [47.0103, 44.09473, 41.57358],
+            "valid": [0.488, 0.5897],
+            "test": [0.2494, 0.5246],
+            "scores": [
+                [0.075982, -0.171514, -0.231576, -0.378877],
+                [0.115501, 1.355563, 0.015947, -0.701366],
+                [-0.130081, 0.104809, 0.109772, -0.253021],
+            ],
+        },
+        "late": {
+            "losses": [49.33049, 46.14776, 42.15813],
+            "valid": [0.5371, 0.725],
+            "test": [0.3543, 0.6],
+            "scores": [
+                [0.507953, 0.254707, -0.019304, -0.097025],
+                [-0.09626, -0.046589, 0.001484, -0.127025],
+                [0.038638, 0.471481, 0.060916, -0.056305],
+            ],
+        },
+        "concat": {
+            "losses": [13.44096, 13.09639, 12.43217],
+            "valid": [0.5074, 0.625],
+            "test": [0.3972, 0.65],
+            "scores": [
+                [0.376742, 0.175805, -0.011924, -0.12383],
+                [-0.487625, -0.068766, -0.011616, -0.120293],
+                [-0.490364, 0.177463, 0.234935, -0.120968],
+            ],
+        },
+        "shared": {
+            "losses": [52.38816, 51.96176, 51.69561],
+            "valid": [0.2207, 0.5],
+            "test": [0.1127, 0.275],
+            "scores": [
+                [-0.271787, 0.013002, -0.049151, -0.175785],
+                [-0.265684, 0.005817, -0.045145, -0.168539],
+                [-0.257521, 0.010681, -0.045949, -0.167477],
+            ],
+        },
+        "fixed weights": {
+            "losses": [50.94935, 47.95813, 44.87028],
+            "valid": [0.5113, 0.7],
+            "test": [0.3581, 0.6],
+            "scores": [
+                [1.507214, 0.631726, 0.214462, -0.110924],
+                [-0.399122, -0.098232, 0.007405, -0.006699],
+                [0.022961, 0.665846, -0.088279, -0.414446],
+            ],
+        },
+    }
+}
+
+
+def write_dataset():
+    """Users who go round a few favourite items, and features that some items lack."""
+    folder = Path("dataset/golden")
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    lines = ["user_id:token\titem_id:token\ttimestamp:float"]
+    for user in range(N_USERS):
+        favourites = rng.permutation(N_ITEMS)[:8]
+        for at in range(rng.integers(5, 16)):
+            item = favourites[(at + rng.integers(2)) % 8]
+            lines.append(f"u{user}\ti{item}\t{1_500_000_000 + at}")
+    (folder / "golden.inter").write_text("\n".join(lines) + "\n")
+    for modality, n_missing, n_tokens in (("text", 5, 1), ("image", 8, 2)):
+        tokens = [f"i{item}" for item in rng.permutation(N_ITEMS)[n_missing:]]
+        values = torch.from_numpy(rng.standard_normal((len(tokens), n_tokens, 24))).half()
+        path = folder / f"golden.{modality}.safetensors"
+        write_features(path, values, tokens, FeatureInfo(modality, encoder="numbers"))
+
+
+def train(variant):
+    """Train as RecBole does, and say what came of it."""
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.utils import get_model, get_trainer, init_seed
+
+    settings = {**COMMON, **VARIANTS[variant]}
+    config = Config(model="IDMMDistill", dataset="golden", config_dict=settings)
+    init_seed(config["seed"], config["reproducibility"])
+    train_data, valid_data, test_data = data_preparation(config, create_dataset(config))
+    model = get_model("IDMMDistill")(config, train_data.dataset)
+    trainer = get_trainer(config["MODEL_TYPE"], "IDMMDistill")(config, model)
+    _, valid = trainer.fit(train_data, valid_data, saved=True, show_progress=False, verbose=False)
+    test = trainer.evaluate(test_data, load_best_model=True, show_progress=False)
+    interaction = next(iter(test_data))[0]
+    with torch.no_grad():
+        scores = model.full_sort_predict(interaction)[:3, [1, 2, 11, 29]]
+    return {
+        "losses": [round(loss, 5) for loss in trainer.train_loss_dict.values()],
+        "valid": [round(float(valid[name]), 5) for name in ("ndcg@10", "hit@10")],
+        "test": [round(float(test[name]), 5) for name in ("ndcg@10", "hit@10")],
+        "scores": [[round(score, 6) for score in row] for row in scores.tolist()],
+    }
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_results_change_only_with_the_behaviour_number(variant):
+    assert BEHAVIOUR in GOLDEN, "print the numbers of this behaviour: python -m tests.test_golden"
+    write_dataset()
+    found, expected = train(variant), GOLDEN[BEHAVIOUR][variant]
+    for what, numbers in expected.items():
+        assert np.array(found[what]) == pytest.approx(np.array(numbers), abs=1e-4, rel=1e-4), what
+
+
+def main():
+    """Print the numbers of the code as it is, as they stand in this file."""
+    import logging
+    import os
+
+    import recbole_mmdistill  # noqa: F401
+
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(1)
+    sys.argv = sys.argv[:1]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        write_dataset()
+        numbers = {variant: train(variant) for variant in VARIANTS}
+    print(f"GOLDEN = {json.dumps({'BEHAVIOUR': numbers})}".replace('"BEHAVIOUR"', str(BEHAVIOUR)))
+
+
+if __name__ == "__main__":
+    main()
