@@ -147,6 +147,7 @@ def install() -> None:
             fields = {**presets, **self.external_config_dict}
             names = ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD")
             presets["load_col"] = {"inter": [fields[name] for name in names]}
+        presets.update(properties("model", model))  # a model may preset the length of histories
         presets.update(properties("dataset", dataset))
 
     def _set_default_parameters(self: Any) -> None:

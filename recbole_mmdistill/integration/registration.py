@@ -6,7 +6,10 @@ import importlib
 import sys
 from typing import Any
 
-MODELS = {"IDMMDistill": "recbole_mmdistill.model.idmmdistill"}
+MODELS = {
+    "IDMMDistill": "recbole_mmdistill.model.idmmdistill",
+    "ODMT": "recbole_mmdistill.model.odmt",
+}
 
 # RecBole compares these with those a cached dataset was made with: what shapes the dataset and
 # is not among them would be served stale.

@@ -23,12 +23,15 @@ def install() -> None:
     """
     from recbole.trainer import Trainer
 
+    from ..model.objective import LossStatistics
+
     init, valid_epoch = Trainer.__init__, Trainer._valid_epoch
 
     def __init__(self: Any, config: Any, model: Any) -> None:
         init(self, config, model)
         self.branch_history = []
         if _is_watched(self):
+            self._losses = LossStatistics(model.objective)
             self._gradients = _GradientNorms(model)
             self.optimizer.register_step_pre_hook(self._gradients)
 
@@ -37,7 +40,7 @@ def install() -> None:
         if _is_watched(self):
             epoch = max(self.train_loss_dict, default=0)
             found = {
-                **self.model.take_statistics(),
+                **self._losses.take(),
                 **self._gradients.take(),
                 **_compare_on(self.model, valid_data, self.device, self.config["watch_branches"]),
             }
@@ -59,7 +62,7 @@ class _GradientNorms:
 
     def __init__(self, model: Any) -> None:
         self._parameters = {
-            name: model.user_encoder.parameters_of(branch)
+            name: model.network.user_encoder.parameters_of(branch)
             for branch, name in enumerate(model.branches)
         }
         self._sums = dict.fromkeys(self._parameters, 0.0)

@@ -1,18 +1,24 @@
 """Item encoders: the sources of an item in, one vector for each branch out.
 
-A new one is a subclass of :class:`ItemEncoder` and a line in :data:`ITEM_ENCODERS`;
-``tests/model/test_item_encoder.py`` proves it.
+A new one is a subclass of :class:`ItemEncoder` in any file::
+
+    @ITEM_ENCODERS.register("mine")
+    class MyEncoder(ItemEncoder): ...
+
+Its constructor's keyword arguments are filled from the options of the same names.
+``tests/model/test_item_encoder.py`` has a class of tests that every item encoder must pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .layers import TransformerBlock
+from .registry import Registry
 
 ID = "id"
 
@@ -41,23 +47,23 @@ class ItemEncoder(nn.Module):
 
     Parameters
     ----------
-    config : Mapping
-        RecBole's config or any mapping with the same keys.
     sources : sequence of str
         Names of the sources, in the order of the model's branches: ``id`` and the modalities.
+    hidden_size : int
+        Width of the tokens and of the vectors.
     """
 
-    def __init__(self, config: Mapping[str, Any], sources: Sequence[str]) -> None:
+    def __init__(self, *, sources: Sequence[str], hidden_size: int) -> None:
         super().__init__()
         self.sources = list(sources)
-        self.hidden_size: int = config["hidden_size"]
+        self.hidden_size = hidden_size
 
     @property
     def branches(self) -> list[str]:
         """The branches it gives a vector to: each source has its own unless they are fused."""
         return self.sources
 
-    def start(self) -> None:
+    def reset_parameters(self) -> None:
         """Set weights that are to begin otherwise than by RecBole's normal draw."""
 
     def forward(self, inputs: Mapping[str, SourceTokens]) -> Tensor:
@@ -76,6 +82,10 @@ class ItemEncoder(nn.Module):
         raise NotImplementedError
 
 
+ITEM_ENCODERS: Registry[ItemEncoder] = Registry("item encoder")
+
+
+@ITEM_ENCODERS.register("late")
 class LateEncoder(ItemEncoder):
     """No exchange between the sources: each branch reads its own source alone."""
 
@@ -84,41 +94,66 @@ class LateEncoder(ItemEncoder):
         return torch.stack([_pool(inputs[source]) for source in self.sources])
 
 
+@ITEM_ENCODERS.register("imt")
 class IMTEncoder(ItemEncoder):
-    """The ID-aware multi-modal transformer (ODMT section 3.2; notes of equations in the README).
+    """The ID-aware multi-modal transformer (ODMT section 3.2).
 
     The tokens of all sources of an item go through a few transformer blocks; the first token of
     each source, through a head of its own, is that source's vector. Text and image queries do not
     see the ID key, the ID query sees everything: so an ID never leaks into the modal vectors, and
     an item that nobody has bought yet has them all the same.
 
-    Around the whole there is a residual: a source's vector is its own token plus what the
-    exchange adds. Config keys: ``imt_layers``, ``imt_heads``, ``imt_dropout_prob``, ``id_mask``
-    (False lets the modal queries see the ID), ``layer_norm_eps``.
+    Parameters
+    ----------
+    sources, hidden_size
+        See :class:`ItemEncoder`.
+    imt_layers, imt_heads : int
+        Number of blocks, and of attention heads in each.
+    imt_dropout_prob : float
+        Dropout inside the blocks.
+    imt_residual : bool
+        Whether a source's vector is its own token plus what the exchange adds, which is nothing
+        at first; else it is the head's output alone, as in the paper.
+    id_mask : bool
+        Whether text and image are kept from seeing the ID.
+    layer_norm_eps : float
+        Added to the variance for numerical stability.
     """
 
-    def __init__(self, config: Mapping[str, Any], sources: Sequence[str]) -> None:
-        super().__init__(config, sources)
-        self.id_mask: bool = config["id_mask"]
+    def __init__(
+        self,
+        *,
+        sources: Sequence[str],
+        hidden_size: int,
+        imt_layers: int = 2,
+        imt_heads: int = 2,
+        imt_dropout_prob: float = 0.0,
+        imt_residual: bool = True,
+        id_mask: bool = True,
+        layer_norm_eps: float = 1e-12,
+    ) -> None:
+        super().__init__(sources=sources, hidden_size=hidden_size)
+        self.id_mask = id_mask
+        self.residual = imt_residual
         self.blocks = nn.ModuleList(
             TransformerBlock(
-                self.hidden_size,
-                config["imt_heads"],
-                4 * self.hidden_size,
-                config["imt_dropout_prob"],
-                config["imt_dropout_prob"],
+                hidden_size,
+                imt_heads,
+                4 * hidden_size,
+                imt_dropout_prob,
+                imt_dropout_prob,
                 hidden_act="relu",
                 attn_bias=False,
-                layer_norm_eps=config["layer_norm_eps"],
+                layer_norm_eps=layer_norm_eps,
             )
-            for _ in range(config["imt_layers"])
+            for _ in range(imt_layers)
         )
         self.heads = nn.ModuleDict(
             {
                 source: nn.Sequential(
-                    nn.Linear(self.hidden_size, self.hidden_size),
+                    nn.Linear(hidden_size, hidden_size),
                     nn.LeakyReLU(),
-                    nn.Linear(self.hidden_size, self.hidden_size),
+                    nn.Linear(hidden_size, hidden_size),
                 )
                 for source in self.sources
             }
@@ -133,15 +168,18 @@ class IMTEncoder(ItemEncoder):
             hidden = block(hidden, mask=visible)
         vectors, first = [], 0
         for source in self.sources:
-            vectors.append(tokens[:, first] + self.heads[source](hidden[:, first]))
+            vector = self.heads[source](hidden[:, first])
+            vectors.append(tokens[:, first] + vector if self.residual else vector)
             first += inputs[source].tokens.size(1)
         return torch.stack(vectors)
 
-    def start(self) -> None:
-        """Let the exchange add nothing at first: each source begins as it would alone.
+    def reset_parameters(self) -> None:
+        """With the residual, let the exchange add nothing at first.
 
         A transformer of random weights would only blur what the sources say for themselves.
         """
+        if not self.residual:
+            return
         for head in self.heads.values():
             *_, weight, _ = head.parameters()
             nn.init.zeros_(weight)
@@ -167,6 +205,7 @@ class _FusingEncoder(ItemEncoder):
         return ["all"]
 
 
+@ITEM_ENCODERS.register("sum")
 class SumEncoder(_FusingEncoder):
     """The sources' vectors are added; a missing source adds its placeholder."""
 
@@ -175,12 +214,13 @@ class SumEncoder(_FusingEncoder):
         return torch.stack([_pool(inputs[source]) for source in self.sources]).sum(0, keepdim=True)
 
 
+@ITEM_ENCODERS.register("concat")
 class ConcatEncoder(_FusingEncoder):
     """The sources' vectors are joined and mapped back to the model's width by one linear layer."""
 
-    def __init__(self, config: Mapping[str, Any], sources: Sequence[str]) -> None:
-        super().__init__(config, sources)
-        self.fuse = nn.Linear(len(self.sources) * self.hidden_size, self.hidden_size)
+    def __init__(self, *, sources: Sequence[str], hidden_size: int) -> None:
+        super().__init__(sources=sources, hidden_size=hidden_size)
+        self.fuse = nn.Linear(len(self.sources) * hidden_size, hidden_size)
 
     def forward(self, inputs: Mapping[str, SourceTokens]) -> Tensor:
         """See :class:`ItemEncoder`."""
@@ -195,11 +235,3 @@ def _pool(source: SourceTokens) -> Tensor:
     weight = mask.to(tokens.dtype)
     mean = (tokens * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp(min=1)
     return torch.where(mask.any(1, keepdim=True), mean, tokens[:, 0])
-
-
-ITEM_ENCODERS: dict[str, type[ItemEncoder]] = {
-    "imt": IMTEncoder,
-    "sum": SumEncoder,
-    "concat": ConcatEncoder,
-    "late": LateEncoder,
-}

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 _CHUNK = 512  # rows: with an inner_size of 256 a buffer is 512 KiB, which stays in the cache
 
-At = tuple[Tensor, Tensor]  # which sequences of a batch, and which of their positions
+PositionIndex = tuple[Tensor, Tensor]  # sequences of a batch, and a position in each
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
@@ -167,7 +167,7 @@ class TransformerBlock(nn.Module):
         x: Tensor,
         mask: Tensor | None = None,
         causal: bool = False,
-        at: At | None = None,
+        positions: PositionIndex | None = None,
     ) -> Tensor:
         """Let the tokens of each sequence read one another.
 
@@ -181,7 +181,7 @@ class TransformerBlock(nn.Module):
             reads nothing: its attention output is zero.
         causal : bool
             Each token sees itself and those before it.
-        at : tuple of Tensor, optional
+        positions : tuple of Tensor, optional
             Sequence and token of each result that is wanted, ``[n_results]`` both: what follows
             the attention is computed for these alone.
 
@@ -209,8 +209,8 @@ class TransformerBlock(nn.Module):
         if blind is not None:
             attended = attended.masked_fill(blind, 0.0)
         attended = attended.transpose(1, 2).reshape(batch_size, n_tokens, hidden_size)
-        if at is not None:
-            x, attended = x[at], attended[at]
+        if positions is not None:
+            x, attended = x[positions], attended[positions]
         x = self.attn_norm(x + self.dropout(self.attn_output(attended)))
         return self.ffn_norm(x + self.dropout(self.feed_forward(x)))
 

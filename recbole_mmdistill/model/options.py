@@ -7,30 +7,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import UserError, is_number
+from .candidates import AUTO, CANDIDATES
+from .combine import LEARNED
 from .item_encoder import ID, ITEM_ENCODERS
 from .layers import ACTIVATIONS
 from .losses import MEAN
 from .sequence_encoder import SEQUENCE_ENCODERS
 from .user_encoder import USER_ENCODERS
 
-AUTO, FULL, IN_BATCH, SAMPLED = "auto", "full", "in_batch", "sampled"
-LEARNED = "learned"
-
-# Up to here all items are hardly more than a step's sample: 1024 negatives and the targets of a
-# batch of 2048. And a softmax over all is exact.
-_SMALL_CATALOGUE = 4096
-
 _CHOICES: dict[str, Iterable[str]] = {
     "item_encoder": ITEM_ENCODERS,
     "sequence_encoder": SEQUENCE_ENCODERS,
     "user_encoder": USER_ENCODERS,
     "hidden_act": ACTIVATIONS,
-    "train_candidates": (AUTO, FULL, IN_BATCH, SAMPLED),
+    "train_candidates": CANDIDATES,
     "train_sequences": ("windows", "prefixes"),
 }
 _POSITIVE = ("hidden_size", "n_layers", "n_heads", "inner_size", "imt_layers", "imt_heads")
 _NOT_NEGATIVE = (
     "n_negatives",
+    "ce_weight",
     "new_item_weight",
     "mean_ce_weight",
     "kd_weight",
@@ -45,7 +41,7 @@ _SHARES = (
     "weight_average",
     "window_context",
 )
-_FLAGS = ("use_id", "id_mask", "kd_detach_teacher", "repeat_bias")
+_FLAGS = ("use_id", "id_mask", "imt_residual", "kd_detach_teacher", "repeat_bias", "fused_loss")
 
 
 def check_options(config: Mapping[str, Any], modalities: Iterable[str]) -> None:
@@ -71,30 +67,11 @@ def check_options(config: Mapping[str, Any], modalities: Iterable[str]) -> None:
         )
 
 
-def resolve_candidates(train_candidates: str, n_items: int) -> str:
-    """Say what ``train_candidates: auto`` means for a catalogue of this size.
-
-    Parameters
-    ----------
-    train_candidates : str
-        The option.
-    n_items : int
-        Items of the catalogue, padding included.
-
-    Returns
-    -------
-    str
-        ``full``, ``in_batch`` or ``sampled``.
-    """
-    if train_candidates != AUTO:
-        return train_candidates
-    return FULL if n_items <= _SMALL_CATALOGUE else SAMPLED
-
-
 def _choices(config: Mapping[str, Any]) -> Iterable[str]:
-    for key, allowed in _CHOICES.items():
+    for key, names in _CHOICES.items():
+        allowed = [*names, *([AUTO] if key == "train_candidates" else [])]
         if config[key] not in allowed:
-            near = difflib.get_close_matches(str(config[key]), list(allowed), 1)
+            near = difflib.get_close_matches(str(config[key]), allowed, 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
             yield f"{key} is {config[key]!r}, not one of {', '.join(allowed)}{hint}"
     for key in _FLAGS:

@@ -21,14 +21,14 @@ class Group(NamedTuple):
         The histories' rows in the batch, ``[n_histories]``.
     seq_len : int
         How many of their positions are read.
-    at_row, at_position : Tensor
-        Where a next item is predicted, ``[n_targets]`` each; ``at_row`` counts in ``row``.
+    row_index, position_index : Tensor
+        Where a next item is predicted, ``[n_targets]`` each; ``row_index`` counts in ``row``.
     """
 
     row: Tensor
     seq_len: int
-    at_row: Tensor
-    at_position: Tensor
+    row_index: Tensor
+    position_index: Tensor
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,17 @@ def find_positions(target_seq: Tensor) -> Positions:
     seq_len = target_seq.size(1)
     counted = torch.arange(1, seq_len + 1, device=target_seq.device)
     length = ((target_seq > 0) * counted).amax(1).cpu()
-    groups, targets, rows, places = [], [], [], []
+    groups, targets, rows, positions = [], [], [], []
     for row in _split_by_length(length):
         longest = int(length[row].max())
         row = row.to(target_seq.device)
         part = target_seq[row, :longest]
-        at_row, at_position = part.nonzero(as_tuple=True)
-        groups.append(Group(row, longest, at_row, at_position))
-        targets.append(part[at_row, at_position])
-        rows.append(row[at_row])
-        places.append(at_position)
-    return Positions(groups, torch.cat(targets), torch.cat(rows), torch.cat(places))
+        row_index, position_index = part.nonzero(as_tuple=True)
+        groups.append(Group(row, longest, row_index, position_index))
+        targets.append(part[row_index, position_index])
+        rows.append(row[row_index])
+        positions.append(position_index)
+    return Positions(groups, torch.cat(targets), torch.cat(rows), torch.cat(positions))
 
 
 def _split_by_length(length: Tensor) -> list[Tensor]:

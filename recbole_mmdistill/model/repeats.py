@@ -1,4 +1,4 @@
-"""What becomes of the items that a history holds already: whether they come again."""
+"""Repeats: a learned bias on the scores of items that the history holds already."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch import Tensor, nn
 
 # Adam moves a weight by about the learning rate a step, and a log-odds has farther to go than
 # weights that begin near 0.02.
-_PACE = 10.0
+_LEARNING_RATE_FACTOR = 10.0
 
 
-class Own(NamedTuple):
+class RepeatCandidates(NamedTuple):
     """The candidates that a row's own history holds, and what is added to their scores.
 
     Attributes
     ----------
-    at : Tensor
-        ``[n_rows, T]``, places among the candidates. Each is named at least once; the rest of a
-        row names one of them again, or a place that gets the bias 0 if there are none.
+    position : Tensor
+        ``[n_rows, T]``, positions among the candidates. Each is named at least once; the rest of
+        a row names one of them again, or a position that gets the bias 0 if there are none.
     bias : Tensor
-        ``[n_rows, T]``; the same wherever a row names the same place.
+        ``[n_rows, T]``; the same wherever a row names the same position.
     """
 
-    at: Tensor
+    position: Tensor
     bias: Tensor
 
 
@@ -65,16 +65,16 @@ class RepeatBias(nn.Module):
         latest : Tensor
             Bool ``[n_rows, T]``: where an item stands for the last time.
         """
-        place = torch.arange(item_seq.size(1), device=item_seq.device)
-        distance = position[:, None] - place  # 0 is the last item that was read
-        latest = (distance >= 0) & (_next_place(item_seq)[row] > position[:, None])
+        column = torch.arange(item_seq.size(1), device=item_seq.device)
+        distance = position[:, None] - column  # 0 is the last item that was read
+        latest = (distance >= 0) & (_next_occurrence(item_seq)[row] > position[:, None])
         latest &= item_seq[row] > 0
         doubling = torch.log2(distance.clamp(min=0) + 1.0).long()
-        return torch.where(latest, self.weight[doubling] * _PACE, 0.0), latest
+        return torch.where(latest, self.weight[doubling] * _LEARNING_RATE_FACTOR, 0.0), latest
 
-    def own(
+    def candidates(
         self, item_seq: Tensor, row: Tensor, position: Tensor, index: Tensor, n_candidates: int
-    ) -> Own:
+    ) -> RepeatCandidates:
         """Find the candidates that histories hold.
 
         Parameters
@@ -82,26 +82,29 @@ class RepeatBias(nn.Module):
         item_seq, row, position
             As for :meth:`forward`.
         index : Tensor
-            Place of each item id, ``[n_items]``; one outside ``0 .. n_candidates - 1`` is of none.
+            Position of each item id among the candidates, ``[n_items]``; one outside
+            ``0 .. n_candidates - 1`` is of none.
         n_candidates : int
             How many candidates there are.
 
         Returns
         -------
-        Own
+        RepeatCandidates
         """
         bias, latest = self(item_seq, row, position)
-        at = index[item_seq][row]
-        known = latest & (at >= 0) & (at < n_candidates)
+        found = index[item_seq][row]
+        known = latest & (found >= 0) & (found < n_candidates)
         # What is left of a row says once more, without gradient, what its last known item says.
         last = (known * torch.arange(1, known.size(1) + 1, device=known.device)).argmax(1)[:, None]
         some = known.any(1, keepdim=True)
-        filler_at = torch.where(some, at.gather(1, last), 0)
-        filler = torch.where(some, bias.detach().gather(1, last), 0.0)
-        return Own(torch.where(known, at, filler_at), torch.where(known, bias, filler))
+        filler = torch.where(some, found.gather(1, last), 0)
+        filler_bias = torch.where(some, bias.detach().gather(1, last), 0.0)
+        return RepeatCandidates(
+            torch.where(known, found, filler), torch.where(known, bias, filler_bias)
+        )
 
 
-def _next_place(item_seq: Tensor) -> Tensor:
+def _next_occurrence(item_seq: Tensor) -> Tensor:
     """Where each item of a history comes next, ``[B, T]``; T if it does not."""
     length = item_seq.size(1)
     in_order, order = item_seq.sort(dim=1, stable=True)

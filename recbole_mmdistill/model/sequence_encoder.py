@@ -1,19 +1,25 @@
 """Sequence encoders: the vectors of a history in, user states at its positions out.
 
-A new backbone is a subclass of :class:`SequenceEncoder` and a line in :data:`SEQUENCE_ENCODERS`;
-``tests/model/test_sequence_encoder.py`` proves it.
+A new backbone is a subclass of :class:`SequenceEncoder` in any file::
+
+    @SEQUENCE_ENCODERS.register("mine")
+    class MyEncoder(SequenceEncoder): ...
+
+Its constructor's keyword arguments are filled from the options of the same names.
+``tests/model/test_sequence_encoder.py`` has a class of tests that every backbone must pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import At, Dropout, TransformerBlock
+from .layers import Dropout, PositionIndex, TransformerBlock
+from .registry import Registry
 
 
 class SequenceEncoder(nn.Module):
@@ -24,23 +30,23 @@ class SequenceEncoder(nn.Module):
 
     Parameters
     ----------
-    config : Mapping
-        RecBole's config or any mapping with the same keys.
+    hidden_size : int
+        Width of the items' vectors and of the user states.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, *, hidden_size: int) -> None:
         super().__init__()
-        self.hidden_size: int = config["hidden_size"]
+        self.hidden_size = hidden_size
 
-    def forward(self, item_emb: Tensor, at: At | None = None) -> Tensor:
+    def forward(self, item_emb: Tensor, positions: PositionIndex | None = None) -> Tensor:
         """Read histories.
 
         Parameters
         ----------
         item_emb : Tensor
-            ``[batch_size, seq_len, hidden_size]``, with any ``seq_len`` up to
-            ``MAX_ITEM_LIST_LENGTH``.
-        at : tuple of Tensor, optional
+            ``[batch_size, seq_len, hidden_size]``, with any ``seq_len`` up to the longest history
+            (the option ``MAX_ITEM_LIST_LENGTH``, handed in as ``max_length``).
+        positions : tuple of Tensor, optional
             History and position of each state that is wanted, ``[n_states]`` both; by default
             those at all positions. What no wanted state needs is not computed.
 
@@ -52,40 +58,57 @@ class SequenceEncoder(nn.Module):
         raise NotImplementedError
 
 
+SEQUENCE_ENCODERS: Registry[SequenceEncoder] = Registry("sequence encoder")
+
+
+@SEQUENCE_ENCODERS.register("sasrec")
 class SASRecEncoder(SequenceEncoder):
     """Causal self-attention.
 
     Kang and McAuley, "Self-attentive sequential recommendation", ICDM 2018.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__(config)
-        self.position_embedding = nn.Embedding(config["MAX_ITEM_LIST_LENGTH"], self.hidden_size)
-        self.norm = nn.LayerNorm(self.hidden_size, eps=config["layer_norm_eps"])
-        self.dropout = Dropout(config["hidden_dropout_prob"])
+    def __init__(
+        self,
+        *,
+        hidden_size: int,
+        max_length: int,
+        inner_size: int,
+        n_layers: int = 2,
+        n_heads: int = 2,
+        hidden_dropout_prob: float = 0.0,
+        attn_dropout_prob: float = 0.0,
+        hidden_act: str = "gelu",
+        layer_norm_eps: float = 1e-12,
+    ) -> None:
+        super().__init__(hidden_size=hidden_size)
+        self.position_embedding = nn.Embedding(max_length, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.dropout = Dropout(hidden_dropout_prob)
         self.blocks = nn.ModuleList(
             TransformerBlock(
-                self.hidden_size,
-                config["n_heads"],
-                config["inner_size"],
-                config["hidden_dropout_prob"],
-                config["attn_dropout_prob"],
-                config["hidden_act"],
-                layer_norm_eps=config["layer_norm_eps"],
+                hidden_size,
+                n_heads,
+                inner_size,
+                hidden_dropout_prob,
+                attn_dropout_prob,
+                hidden_act,
+                layer_norm_eps=layer_norm_eps,
             )
-            for _ in range(config["n_layers"])
+            for _ in range(n_layers)
         )
 
-    def forward(self, item_emb: Tensor, at: At | None = None) -> Tensor:
+    def forward(self, item_emb: Tensor, positions: PositionIndex | None = None) -> Tensor:
         """See :class:`SequenceEncoder`."""
-        position = torch.arange(item_emb.size(1), device=item_emb.device)
-        x = self.dropout(self.norm(item_emb + self.position_embedding(position)))
+        every = torch.arange(item_emb.size(1), device=item_emb.device)
+        x = self.dropout(self.norm(item_emb + self.position_embedding(every)))
         *blocks, last = self.blocks
         for block in blocks:
             x = block(x, causal=True)
-        return last(x, causal=True, at=at)
+        return last(x, causal=True, positions=positions)
 
 
+@SEQUENCE_ENCODERS.register("gru_sasrec")
 class GRUSASRecEncoder(SASRecEncoder):
     """Self-attention whose first layer is a gated recurrent one.
 
@@ -94,9 +117,13 @@ class GRUSASRecEncoder(SASRecEncoder):
     enhanced Transformer", arXiv 1907.05572, 2019; here the recurrence runs over all of a history.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__(config)
-        self.blocks[0] = _RecurrentBlock(self.hidden_size, config["hidden_dropout_prob"])
+    def __init__(
+        self, *, hidden_size: int, hidden_dropout_prob: float = 0.0, **options: Any
+    ) -> None:
+        super().__init__(
+            hidden_size=hidden_size, hidden_dropout_prob=hidden_dropout_prob, **options
+        )
+        self.blocks[0] = _RecurrentBlock(hidden_size, hidden_dropout_prob)
 
 
 class _RecurrentBlock(nn.Module):
@@ -108,35 +135,41 @@ class _RecurrentBlock(nn.Module):
         self.output = nn.Linear(hidden_size, hidden_size)
         self.dropout = Dropout(dropout_prob)
 
-    def forward(self, x: Tensor, causal: bool = True, at: At | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, causal: bool = True, positions: PositionIndex | None = None
+    ) -> Tensor:
         states, _ = self.gru(x)
-        x, states = (x, states) if at is None else (x[at], states[at])
+        x, states = (x, states) if positions is None else (x[positions], states[positions])
         return x + self.dropout(self.output(states))
 
 
+@SEQUENCE_ENCODERS.register("gru4rec")
 class GRU4RecEncoder(SequenceEncoder):
     """A gated recurrent network.
 
     Hidasi et al., "Session-based recommendations with recurrent neural networks", ICLR 2016.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__(config)
-        self.dropout = Dropout(config["hidden_dropout_prob"])
-        self.gru = nn.GRU(
-            self.hidden_size,
-            config["inner_size"],
-            num_layers=config["n_layers"],
-            batch_first=True,
-        )
-        self.output = nn.Linear(config["inner_size"], self.hidden_size)
+    def __init__(
+        self,
+        *,
+        hidden_size: int,
+        inner_size: int,
+        n_layers: int = 1,
+        hidden_dropout_prob: float = 0.0,
+    ) -> None:
+        super().__init__(hidden_size=hidden_size)
+        self.dropout = Dropout(hidden_dropout_prob)
+        self.gru = nn.GRU(hidden_size, inner_size, num_layers=n_layers, batch_first=True)
+        self.output = nn.Linear(inner_size, hidden_size)
 
-    def forward(self, item_emb: Tensor, at: At | None = None) -> Tensor:
+    def forward(self, item_emb: Tensor, positions: PositionIndex | None = None) -> Tensor:
         """See :class:`SequenceEncoder`."""
         states, _ = self.gru(self.dropout(item_emb))
-        return self.output(states if at is None else states[at])
+        return self.output(states if positions is None else states[positions])
 
 
+@SEQUENCE_ENCODERS.register("nextitnet")
 class NextItNetEncoder(SequenceEncoder):
     """Dilated causal convolutions in residual blocks.
 
@@ -144,22 +177,30 @@ class NextItNetEncoder(SequenceEncoder):
     WSDM 2019.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__(config)
-        self.dropout = Dropout(config["hidden_dropout_prob"])
+    def __init__(
+        self,
+        *,
+        hidden_size: int,
+        n_layers: int = 2,
+        kernel_size: int = 3,
+        dilations: Sequence[int] = (1, 4),
+        hidden_dropout_prob: float = 0.0,
+    ) -> None:
+        super().__init__(hidden_size=hidden_size)
+        self.dropout = Dropout(hidden_dropout_prob)
         self.blocks = nn.ModuleList(
-            _DilatedBlock(self.hidden_size, config["kernel_size"], dilation)
-            for _ in range(config["n_layers"])
-            for dilation in config["dilations"]
+            _DilatedBlock(hidden_size, kernel_size, dilation)
+            for _ in range(n_layers)
+            for dilation in dilations
         )
-        self.output = nn.Linear(self.hidden_size, self.hidden_size)
+        self.output = nn.Linear(hidden_size, hidden_size)
 
-    def forward(self, item_emb: Tensor, at: At | None = None) -> Tensor:
+    def forward(self, item_emb: Tensor, positions: PositionIndex | None = None) -> Tensor:
         """See :class:`SequenceEncoder`."""
         x = self.dropout(item_emb)
         for block in self.blocks:
             x = block(x)
-        return self.output(x if at is None else x[at])
+        return self.output(x if positions is None else x[positions])
 
 
 class _DilatedBlock(nn.Module):
@@ -180,11 +221,3 @@ class _DilatedBlock(nn.Module):
             y = convolution(F.pad(y.transpose(1, 2), (reach, 0))).transpose(1, 2)
             y = torch.relu(norm(y))
         return x + y
-
-
-SEQUENCE_ENCODERS: dict[str, type[SequenceEncoder]] = {
-    "gru_sasrec": GRUSASRecEncoder,
-    "sasrec": SASRecEncoder,
-    "gru4rec": GRU4RecEncoder,
-    "nextitnet": NextItNetEncoder,
-}

@@ -1,7 +1,7 @@
 """User encoders: items' vectors and histories in, one user state for each branch out.
 
 Which branches read a history together is all that tells one from another: a new one is a line in
-:data:`USER_ENCODERS`; ``tests/model/test_user_encoder.py`` proves it.
+:data:`USER_ENCODERS`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .item_encoder import ID
-from .layers import At, gather_rows
+from .layers import PositionIndex, gather_rows
 from .sequence_encoder import SequenceEncoder
 
 
@@ -47,7 +47,7 @@ class UserEncoder(nn.Module):
             alone = len(self.groups[group]) == 1
             self.maps.append(nn.Identity() if alone else nn.Linear(size, size))
 
-    def start(self) -> None:
+    def reset_parameters(self) -> None:
         """Let the branches of a group begin with the same state."""
         for state_map in self.maps:
             if isinstance(state_map, nn.Linear):
@@ -58,16 +58,22 @@ class UserEncoder(nn.Module):
         of_map = list(self.maps[branch].parameters())
         return of_map or list(self.encoders[self._group_of[branch]].parameters())
 
-    def forward(self, vectors: Tensor, place: Tensor, at: At, branches: Sequence[int]) -> Tensor:
+    def forward(
+        self,
+        vectors: Tensor,
+        index: Tensor,
+        positions: PositionIndex,
+        branches: Sequence[int],
+    ) -> Tensor:
         """Read histories.
 
         Parameters
         ----------
         vectors : Tensor
             Items' vectors, ``[n_branches, n_items, hidden_size]``.
-        place : Tensor
+        index : Tensor
             Histories as rows of ``vectors``, ``[B, T]``.
-        at : tuple of Tensor
+        positions : tuple of Tensor
             History and position of each state that is wanted, ``[n_states]`` both.
         branches : sequence of int
             Branches that are wanted.
@@ -78,7 +84,7 @@ class UserEncoder(nn.Module):
             ``[len(branches), n_states, hidden_size]``.
         """
         state = {
-            group: self.encoders[group](gather_rows(self._sum(vectors, group), place), at)
+            group: self.encoders[group](gather_rows(self._sum(vectors, group), index), positions)
             for group in dict.fromkeys(self._group_of[branch] for branch in branches)
         }
         return torch.stack(

@@ -61,7 +61,7 @@ def test_a_saved_model_loads_in_a_process_that_knows_only_the_package():
 def test_features_are_not_in_the_checkpoint():
     run_recbole("IDMMDistill", "small", config_dict=SMALL)
     *_, model, _, _, _, _ = load_data_and_model(saved_checkpoint())[:6]
-    n_vectors = model.source_embedding["text"].table.sample(99).shape[0]
+    n_vectors = model.network.source_embedding["text"].table.sample(99).shape[0]
     assert n_vectors == 15
     assert not any(tensor.shape[:1] == (15,) for tensor in model.state_dict().values())
 
@@ -117,16 +117,20 @@ def test_a_resumed_run_goes_on_with_the_ramp_where_it_was():
         model = get_model("IDMMDistill")(config, train_data.dataset)
         return get_trainer(config["MODEL_TYPE"], "IDMMDistill")(config, model)
 
+    def kd_weight(trainer):
+        epoch = int(trainer.model.train_steps) / trainer.model.steps_per_epoch
+        return trainer.model.objective.losses["kd"].weight_at(epoch)
+
     first = trainer_of(2)
     first.fit(train_data, valid_data, saved=True, verbose=False)
     first._save_checkpoint(1, verbose=False)
     resumed = trainer_of(3)
     resumed.resume_checkpoint(first.saved_model_file)
     assert resumed.model.train_steps == first.model.train_steps == 2 * len(train_data)
-    assert resumed.model._distillation().weight == first.model._distillation().weight
+    assert kd_weight(resumed) == kd_weight(first)
     resumed.fit(train_data, valid_data, saved=False, verbose=False)
     assert resumed.model.train_steps == 3 * len(train_data)
-    assert resumed.model._distillation().weight > first.model._distillation().weight
+    assert kd_weight(resumed) > kd_weight(first)
 
 
 def test_automatic_mixed_precision():

@@ -1,7 +1,9 @@
 import copy
 
+import pytest
 import torch
 
+from recbole_mmdistill.model import SEQUENCE_ENCODERS
 from recbole_mmdistill.model.averaging import WeightAverage
 from tests.model.builders import model, prefixes, windows
 
@@ -16,7 +18,7 @@ def train(recommender, n_steps, optimizer=None):
         optimizer.zero_grad()
         sum(recommender.calculate_loss(BATCH)).backward()
         optimizer.step()
-        seen.append(recommender.id_embedding.weight.detach().clone())
+        seen.append(recommender.network.id_embedding.weight.detach().clone())
     return seen
 
 
@@ -26,34 +28,61 @@ def test_the_average_of_two_steps_by_hand():
     average = WeightAverage(line, decay=0.5)
     for value in (1.0, 3.0):
         torch.nn.init.constant_(line.weight, value)
-        average.add()
+        average.update(line)
     # Decays of 1/4 and 2/5: 3/4 * 1 + 1/4 * 5 = 2, then 3/5 * 3 + 2/5 * 2 = 2.6.
-    average.use(True)
-    torch.testing.assert_close(line.weight.item(), 2.6)
-    average.use(True)  # once more changes nothing
-    average.use(False)
+    averaged = average.averaged(line)
+    torch.testing.assert_close(averaged.weight.item(), 2.6)
+    assert not averaged.weight.requires_grad
     assert line.weight.item() == 3.0
 
 
-def test_evaluation_uses_the_average_and_training_goes_on_where_it_was():
-    recommender = model()
-    last = train(recommender, 5)[-1]
+def test_a_copy_shares_its_memory_with_the_averages_and_its_buffers_with_the_network():
+    network = torch.nn.BatchNorm1d(3)
+    average = WeightAverage(network, decay=0.5)
+    averaged = average.averaged(network)
+    assert averaged.weight.data_ptr() == average.get_buffer("weight").data_ptr()
+    assert averaged.running_mean is network.running_mean
+
+
+@pytest.mark.parametrize("backbone", sorted(SEQUENCE_ENCODERS))
+def test_evaluation_changes_nothing_in_the_model(backbone):
+    recommender = model(sequence_encoder=backbone)
+    train(recommender, 5)
     recommender.eval()
-    evaluated = recommender.id_embedding.weight.detach().clone()
-    assert not torch.allclose(evaluated, last)
-    recommender.train()
-    assert torch.equal(recommender.id_embedding.weight, last)
+    before = copy.deepcopy(recommender.state_dict())
+    with torch.no_grad():
+        recommender.full_sort_predict(prefixes([1, 2, 3]))
+        recommender.predict(prefixes([1, 2, 3]))
+    after = recommender.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_looking_in_between_changes_nothing():
-    steady, looked_at = model(), model()
+@torch.no_grad()
+def test_evaluation_reads_the_averages():
+    recommender = model()
+    with torch.enable_grad():
+        train(recommender, 5)
+    batch = prefixes([1, 2, 3])
+    scores = recommender.eval().full_sort_predict(batch)
+    by_hand = model(weight_average=0)
+    state = recommender.state_dict()
+    for name, parameter in by_hand.network.named_parameters():
+        parameter.copy_(state["weight_average." + name.replace(".", "/")])
+    torch.testing.assert_close(by_hand.full_sort_predict(batch), scores)
+    recommender.weight_average = None
+    assert not torch.allclose(recommender.full_sort_predict(batch), scores)
+
+
+def test_evaluating_in_between_changes_nothing():
+    steady, evaluated = model(), model()
     train(steady, 4)
     for _ in range(4):
-        train(looked_at, 1)
-        looked_at.eval()
+        train(evaluated, 1)
+        evaluated.eval()
     assert torch.equal(
         steady.eval().full_sort_predict(prefixes([1, 2, 3])),
-        looked_at.full_sort_predict(prefixes([1, 2, 3])),
+        evaluated.full_sort_predict(prefixes([1, 2, 3])),
     )
 
 
@@ -77,5 +106,5 @@ def test_a_checkpoint_taken_in_evaluation_resumes_training_exactly():
 def test_it_can_be_turned_off():
     recommender = model(weight_average=0)
     last = train(recommender, 3)[-1]
-    assert torch.equal(recommender.eval().id_embedding.weight, last)
+    assert torch.equal(recommender.eval().network.id_embedding.weight, last)
     assert not any("average" in name for name in recommender.state_dict())

@@ -1,19 +1,14 @@
 import copy
 import io
-import itertools
-import math
 
 import pytest
 import torch
 
 from recbole_mmdistill.errors import UserError
-from recbole_mmdistill.model import idmmdistill
-from recbole_mmdistill.model.idmmdistill import IDMMDistill
-from recbole_mmdistill.model.item_encoder import ITEM_ENCODERS
-from recbole_mmdistill.model.losses import ramp
-from recbole_mmdistill.model.options import resolve_candidates
-from recbole_mmdistill.model.sequence_encoder import SEQUENCE_ENCODERS
-from tests.model.builders import N_ITEMS, dataset, features, model, prefixes, windows
+from recbole_mmdistill.model import ITEM_ENCODERS, SEQUENCE_ENCODERS, IDMMDistill, losses
+from recbole_mmdistill.model.losses import CombinationLoss, ramp
+from recbole_mmdistill.model.network import Network
+from tests.model.builders import N_ITEMS, config, dataset, features, model, prefixes, windows
 
 HISTORIES = [[1, 2, 3, 4, 5], [6, 7, 8], [2, 4], [8, 1, 3, 5]]
 
@@ -65,11 +60,11 @@ def test_text_and_image_scores_do_not_move_when_every_id_changes():
     batch = prefixes(*HISTORIES)
     with recommender.scoring_with(["text", "image"]):
         before = recommender.full_sort_predict(batch)
-        recommender.id_embedding.weight.normal_()
+        recommender.network.id_embedding.weight.normal_()
         assert torch.equal(before, recommender.full_sort_predict(batch))
     with recommender.scoring_with(["id"]):
         ids = recommender.full_sort_predict(batch)
-        recommender.id_embedding.weight.normal_()
+        recommender.network.id_embedding.weight.normal_()
         assert not torch.allclose(ids, recommender.full_sort_predict(batch))
 
 
@@ -95,69 +90,34 @@ def test_a_user_s_text_score_of_an_item_does_not_move_when_the_item_s_id_changes
     batch = prefixes([1, 2, 3], [4, 5])
     with recommender.scoring_with(["text"]):
         before = recommender.full_sort_predict(batch)
-        recommender.id_embedding.weight[8].normal_()
+        recommender.network.id_embedding.weight[8].normal_()
         torch.testing.assert_close(before, recommender.full_sort_predict(batch))
 
 
-@torch.no_grad()
-def test_a_source_that_an_item_lacks_adds_nothing_and_is_no_mean_of_the_others():
-    recommender = model(branch_weights={"id": 1, "text": 3, "image": 4})
-    weights = recommender._weights(range(3), torch.tensor([1, 3]))
-    torch.testing.assert_close(weights[:, 0], torch.tensor([1 / 8, 3 / 8, 4 / 8]))
-    torch.testing.assert_close(weights[:, 1], torch.tensor([1 / 8, 3 / 8, 0]))
-    torch.testing.assert_close(
-        recommender._weights([0, 1], torch.tensor([3]))[:, 0], torch.tensor([1 / 4, 3 / 4])
-    )
-
-
-def test_where_a_source_is_missing_the_others_count_for_more_by_a_learned_factor():
-    recommender = model(branch_weights="learned")
-    total(recommender, windows(*HISTORIES)).backward()
-    assert recommender.log_stand_in.grad[1] == 0  # no item lacks text
-    assert recommender.log_stand_in.grad[2] != 0
-    with torch.no_grad():
-        recommender.log_stand_in[2] = math.log(1.5)
-        weights = recommender._weights(range(3), torch.tensor([1, 3]))
-    torch.testing.assert_close(weights[:, 0], torch.full((3,), 1 / 3))
-    torch.testing.assert_close(weights[:, 1], 1.5 * torch.tensor([1 / 3, 1 / 3, 0]))
-
-
-@torch.no_grad()
-def test_the_other_sources_of_an_item_that_training_never_saw_stand_in_for_its_id():
-    recommender = model(branch_weights={"id": 1, "text": 3, "image": 4}, new_item_weight=1.4)
-    new = torch.tensor([0, 3])  # no target in training; the second lacks an image besides
-    recommender._present[0, new] = False
-    recommender._present[1, 0] = recommender._present[2, 0] = True
-    weights = recommender._weights(range(3), new)
-    torch.testing.assert_close(weights[:, 0], 1.4 * torch.tensor([0, 3 / 7, 4 / 7]))
-    torch.testing.assert_close(weights[:, 1], 1.4 * torch.tensor([0, 1.0, 0]))
-    without_id = recommender._weights([1, 2], new)  # then it is an item as any other
-    torch.testing.assert_close(without_id[:, 0], torch.tensor([3 / 7, 4 / 7]))
-
-
-@torch.no_grad()
-def test_what_stands_in_for_the_id_of_a_new_item_has_a_learned_factor_besides():
-    recommender = model(branch_weights="learned", new_item_weight=1.4)
-    recommender._present[0, 3] = False  # no target in training, and no image
-    recommender.log_stand_in.copy_(torch.tensor([1.5, 7.0, 2.0]).log())
-    weights = recommender._weights(range(3), torch.tensor([3]))
-    torch.testing.assert_close(weights[:, 0], torch.tensor([0, 1.5 * 1.4, 0]))
-
-
+@pytest.mark.parametrize("fused_loss", [True, False])
 @pytest.mark.parametrize("candidates", ["full", "in_batch", "sampled"])
-def test_the_factor_of_new_items_is_learned_without_moving_anything_else(monkeypatch, candidates):
+def test_the_factor_of_new_items_is_learned_without_moving_anything_else(
+    monkeypatch, candidates, fused_loss
+):
     def step(loss_of_new_items):
         if not loss_of_new_items:
             zero = torch.zeros(())
-            monkeypatch.setattr(IDMMDistill, "_new_item_loss", lambda *arguments: zero)
-        recommender = model(train_candidates=candidates, n_negatives=4).train()
+            monkeypatch.setattr(CombinationLoss, "of_new_items", lambda *arguments: zero)
+        recommender = model(
+            train_candidates=candidates, n_negatives=4, fused_loss=fused_loss
+        ).train()
         loss = total(recommender, windows(*HISTORIES))
         loss.backward()
         random_numbers_after = torch.rand(3)
         gradients = {name: p.grad for name, p in recommender.named_parameters()}
-        return loss, random_numbers_after, gradients, gradients.pop("log_stand_in")
+        return (
+            loss,
+            random_numbers_after,
+            gradients,
+            gradients.pop("network.combination.log_missing_factor"),
+        )
 
-    monkeypatch.setattr(idmmdistill, "_HIDDEN_SHARE", 0.5)
+    monkeypatch.setattr(losses, "NEW_ITEM_SHARE", 0.5)
     loss, random_numbers, gradients, factors = step(loss_of_new_items=True)
     other_loss, other_random_numbers, other_gradients, other_factors = step(False)
     assert loss == other_loss
@@ -169,7 +129,7 @@ def test_the_factor_of_new_items_is_learned_without_moving_anything_else(monkeyp
 
 
 def test_the_factor_of_new_items_is_the_one_that_predicts_best_without_ids(monkeypatch):
-    monkeypatch.setattr(idmmdistill, "_HIDDEN_SHARE", 1.0)
+    monkeypatch.setattr(losses, "NEW_ITEM_SHARE", 1.0)
     complete = {"text": features(1), "image": features(2)}
     recommender = model(complete, repeat_bias=False)
     rows, batch = prefixes(*HISTORIES), windows(*HISTORIES)
@@ -182,16 +142,17 @@ def test_the_factor_of_new_items_is_the_one_that_predicts_best_without_ids(monke
             optimizer.step()
 
     learn(recommender.parameters(), lr=0.01, n_steps=20)  # so that the scores tell something
-    learn([recommender.log_stand_in], lr=0.03, n_steps=300)
+    combination = recommender.network.combination
+    learn([combination.log_missing_factor], lr=0.03, n_steps=300)
 
     @torch.no_grad()
     def cross_entropy(factor):
         with recommender.scoring_with(["text", "image"]):
             scores = recommender.full_sort_predict(rows)[:, 1:]
-        sharpness = recommender.log_sharpness.exp()
+        sharpness = combination.log_sharpness.exp()
         return torch.nn.functional.cross_entropy(factor * sharpness * scores, rows["item_id"] - 1)
 
-    learned = recommender.log_stand_in[0].exp().item()
+    learned = combination.log_missing_factor[0].exp().item()
     assert cross_entropy(learned) < min(cross_entropy(0.8 * learned), cross_entropy(1.25 * learned))
 
 
@@ -214,35 +175,46 @@ def test_predict_gives_the_full_sort_s_score_of_the_item():
     torch.testing.assert_close(recommender.predict(batch), scores[row, batch["item_id"]])
 
 
+@pytest.fixture
+def encoded(monkeypatch):
+    """The items that were encoded, call by call."""
+    calls = []
+    encode = Network.encode_items
+    monkeypatch.setattr(
+        Network, "encode_items", lambda self, item: (calls.append(item), encode(self, item))[1]
+    )
+    return calls
+
+
 @torch.no_grad()
-def test_the_item_table_is_computed_once_for_an_evaluation(monkeypatch):
+def test_the_items_are_encoded_once_for_an_evaluation(encoded):
     recommender = model()
-    encoded = []
-    encode = recommender.encode_items
-    monkeypatch.setattr(recommender, "encode_items", lambda i: (encoded.append(i), encode(i))[1])
+    batch = prefixes(*HISTORIES)
     for _ in range(3):
-        recommender.full_sort_predict(prefixes(*HISTORIES))
+        recommender.full_sort_predict(batch)
+        recommender.predict(batch)
+        recommender.branch_scores(batch)
     assert len(encoded) == 1
     recommender.train()
     recommender.eval()
-    recommender.full_sort_predict(prefixes(*HISTORIES))
+    recommender.full_sort_predict(batch)
     assert len(encoded) == 2
 
 
-def test_items_are_encoded_once_per_distinct_item_of_a_batch(monkeypatch):
+def test_items_are_encoded_once_per_distinct_item_of_a_batch(encoded):
     recommender = model(train_candidates="in_batch")
-    encoded = []
-    encode = recommender.encode_items
-    monkeypatch.setattr(recommender, "encode_items", lambda i: (encoded.append(i), encode(i))[1])
     recommender.calculate_loss(windows([1, 2, 3], [1, 2, 3], [3, 1]))
     assert [sorted(items.tolist()) for items in encoded] == [[0, 1, 2, 3]]
 
 
-@pytest.mark.parametrize("n_tokens", [1, 3])
 @pytest.mark.parametrize(
-    ("item", "sequence"), list(itertools.product(sorted(ITEM_ENCODERS), sorted(SEQUENCE_ENCODERS)))
+    ("item", "sequence", "n_tokens"),
+    [
+        *((item, "sasrec", 3) for item in sorted(ITEM_ENCODERS)),
+        *(("late", sequence, 1) for sequence in sorted(SEQUENCE_ENCODERS)),
+    ],
 )
-def test_every_pair_of_encoders_learns_a_tiny_set_by_heart(item, sequence, n_tokens):
+def test_every_encoder_learns_a_tiny_set_by_heart(item, sequence, n_tokens):
     text, image = features(1, n_tokens=n_tokens), features(2, missing=[3], n_tokens=n_tokens)
     recommender = model(
         {"text": text, "image": image},
@@ -281,7 +253,9 @@ def test_distillation_reaches_only_the_student_when_the_teacher_is_detached():
         recommender = model(**options).train()
         total(recommender, windows(*HISTORIES)).backward()
         return [
-            torch.cat([p.grad.flatten() for p in recommender.user_encoder.parameters_of(branch)])
+            torch.cat(
+                [p.grad.flatten() for p in recommender.network.user_encoder.parameters_of(branch)]
+            )
             for branch in range(3)
         ]
 
@@ -294,24 +268,28 @@ def test_distillation_reaches_only_the_student_when_the_teacher_is_detached():
     assert not torch.allclose(both[0], untaught[0])
 
 
+def distillation_share(recommender, batch):
+    """What the distillation weighs in a step, next to its full weight."""
+    steady = copy.deepcopy(recommender)
+    steady.objective.losses["kd"].ramp_epochs = 0.0
+    return (recommender.calculate_loss(batch)[1] / steady.calculate_loss(batch)[1]).item()
+
+
 def test_the_ramp_counts_the_model_s_own_steps_and_goes_on_after_a_resume():
     recommender = model(kd_ramp_epochs=4).train()  # two steps an epoch
     batch = windows(*HISTORIES)
-    weights = []
-    for _ in range(3):
-        weights.append(recommender._distillation().weight)
-        recommender.calculate_loss(batch)
-    assert weights == pytest.approx([0.3 * ramp(epoch, 4) for epoch in (0.0, 0.5, 1.0)])
+    shares = [distillation_share(recommender, batch) for _ in range(3)]
+    assert shares == pytest.approx([ramp(epoch, 4) for epoch in (0.0, 0.5, 1.0)])
 
     file = io.BytesIO()
     torch.save(recommender.state_dict(), file)
     file.seek(0)
     resumed = model(seed=9, kd_ramp_epochs=4).train()
     resumed.load_state_dict(torch.load(file))
-    assert resumed._distillation().weight == pytest.approx(0.3 * ramp(1.5, 4))
+    assert distillation_share(resumed, batch) == pytest.approx(ramp(1.5, 4))
 
 
-def test_evaluating_a_loss_is_no_step():
+def test_a_loss_in_evaluation_mode_is_no_step():
     recommender = model()
     recommender.calculate_loss(windows(*HISTORIES))
     assert recommender.train_steps == 0
@@ -390,11 +368,11 @@ def test_the_id_can_be_left_out():
 @pytest.mark.parametrize("how", ["text", "mean"])
 @pytest.mark.parametrize("hidden_size", [4, 16])
 def test_the_id_embedding_can_start_from_features(how, hidden_size):
-    weight = model(id_init=how, hidden_size=hidden_size).id_embedding.weight
+    weight = model(id_init=how, hidden_size=hidden_size).network.id_embedding.weight
     assert weight.shape == (N_ITEMS, hidden_size)
     assert weight[0].abs().sum() == 0
     assert torch.equal(
-        weight, model(id_init=how, hidden_size=hidden_size, seed=5).id_embedding.weight
+        weight, model(id_init=how, hidden_size=hidden_size, seed=5).network.id_embedding.weight
     )
     assert weight[1:].std().item() == pytest.approx(0.02, rel=0.5)
 
@@ -402,9 +380,12 @@ def test_the_id_embedding_can_start_from_features(how, hidden_size):
 def test_a_deep_copy_shares_the_features_and_computes_its_own_table():
     recommender = model()
     copied = copy.deepcopy(recommender)
-    assert copied.source_embedding["text"].table is recommender.source_embedding["text"].table
+    assert (
+        copied.network.source_embedding["text"].table
+        is recommender.network.source_embedding["text"].table
+    )
     with torch.no_grad():
-        copied.id_embedding.weight.add_(1)
+        copied.network.id_embedding.weight.add_(1)
         batch = prefixes(*HISTORIES)
         assert not torch.equal(
             copied.full_sort_predict(batch), recommender.full_sort_predict(batch)
@@ -421,19 +402,6 @@ def test_all_that_is_wrong_with_the_options_is_said_at_once():
     assert "hidden_dropout_prob is 1.5" in message
 
 
-@pytest.mark.parametrize(
-    ("given", "n_items", "meant"),
-    [
-        ("auto", 4096, "full"),
-        ("auto", 4097, "sampled"),
-        ("full", 10**6, "full"),
-        ("in_batch", 10, "in_batch"),
-    ],
-)
-def test_the_softmax_runs_over_a_sample_where_the_catalogue_is_large(given, n_items, meant):
-    assert resolve_candidates(given, n_items) == meant
-
-
 def test_an_unknown_branch_is_refused():
     with pytest.raises(UserError, match="Choose from id, text, image"):
         with model().scoring_with(["audio"]):
@@ -441,10 +409,7 @@ def test_an_unknown_branch_is_refused():
 
 
 def test_a_dataset_without_features_is_refused():
-    from recbole_mmdistill.model.idmmdistill import IDMMDistill
-    from tests.model.builders import config
-
     plain = dataset()
     del plain.item_features
-    with pytest.raises(UserError, match="carries no features"):
+    with pytest.raises(UserError, match="IDMMDistill got a SimpleNamespace, which has no features"):
         IDMMDistill(config(), plain)

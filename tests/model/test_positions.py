@@ -12,9 +12,9 @@ def test_every_target_is_found_once(rows):
     positions = find_positions(target_seq)
     found = []
     for group in positions.groups:
-        at = group.row[group.at_row]
-        assert (group.at_position < group.seq_len).all()
-        found += list(zip(at.tolist(), group.at_position.tolist()))
+        row = group.row[group.row_index]
+        assert (group.position_index < group.seq_len).all()
+        found += list(zip(row.tolist(), group.position_index.tolist()))
     assert sorted(found) == [tuple(place) for place in target_seq.nonzero().tolist()]
     where = torch.tensor(found)
     assert torch.equal(positions.target, target_seq[where[:, 0], where[:, 1]])

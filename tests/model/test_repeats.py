@@ -44,14 +44,14 @@ def test_every_item_read_is_found_once_where_it_stands_last(history, data):
 def test_own_candidates_are_those_of_the_history_and_the_fillers_repeat_them(history):
     item_seq = torch.tensor([history])
     index = torch.tensor([-1, 0, 1, -1, 2, 9])  # items 3 and 5 are no candidates
-    own = bias(8, -1.0, -2.0, -3.0, -4.0).own(
+    own = bias(8, -1.0, -2.0, -3.0, -4.0).candidates(
         item_seq, torch.tensor([0]), torch.tensor([len(history) - 1]), index, n_candidates=3
     )
     distance = {item: len(history) - place for place, item in enumerate(history)}
     expected = {
         index[item].item(): -float(distance[item].bit_length()) for item in {1, 2, 4} & {*history}
     }
-    assert dict(zip(own.at[0].tolist(), own.bias[0].tolist())) == pytest.approx(
+    assert dict(zip(own.position[0].tolist(), own.bias[0].tolist())) == pytest.approx(
         expected or {0: 0.0}
     )
 
@@ -59,7 +59,7 @@ def test_own_candidates_are_those_of_the_history_and_the_fillers_repeat_them(his
 def test_the_gradient_counts_an_item_once():
     found = bias(4, -1.0, -2.0, -3.0)
     history = torch.tensor([[1, 2, 2, 0]])
-    own = found.own(history, torch.tensor([0]), torch.tensor([2]), torch.arange(3), 3)
+    own = found.candidates(history, torch.tensor([0]), torch.tensor([2]), torch.arange(3), 3)
     own.bias.sum().backward()
     torch.testing.assert_close(found.weight.grad, torch.tensor([10.0, 10.0, 0]))
 
@@ -68,7 +68,7 @@ def test_the_gradient_counts_an_item_once():
 def test_loss_on_windows_equals_loss_on_prefixes_where_items_repeat(candidates):
     recommender = model(train_candidates=candidates, n_negatives=200)
     with torch.no_grad():
-        recommender.repeat_bias.weight.copy_(torch.tensor([0.3, -0.2, 0.1]))
+        recommender.network.repeat_bias.weight.copy_(torch.tensor([0.3, -0.2, 0.1]))
     # In a sample a window's own later items are no negatives, and a prefix knows of none: so the
     # histories have none that they have not read.
     histories = [[1, 1, 1], [2, 2, 2]] if candidates != "full" else HISTORIES
@@ -84,7 +84,7 @@ def test_scores_differ_by_the_bias_on_the_history_s_items_alone():
     recommender = model()
     batch = prefixes([1, 2, 3, 1, 4])
     before = recommender.full_sort_predict(batch)
-    recommender.repeat_bias.weight.copy_(torch.tensor([-0.1, -0.2, -0.3]))
+    recommender.network.repeat_bias.weight.copy_(torch.tensor([-0.1, -0.2, -0.3]))
     change = recommender.full_sort_predict(batch)[3] - before[3]
     expected = torch.zeros(9)
     expected[[1, 2, 3]] = torch.tensor([-1.0, -2.0, -2.0])
@@ -95,7 +95,7 @@ def test_scores_differ_by_the_bias_on_the_history_s_items_alone():
 @torch.no_grad()
 def test_predict_gives_the_full_sort_s_score_of_a_repeated_item():
     recommender = model()
-    recommender.repeat_bias.weight.copy_(torch.tensor([-0.1, -0.2, -0.3]))
+    recommender.network.repeat_bias.weight.copy_(torch.tensor([-0.1, -0.2, -0.3]))
     batch = prefixes(*HISTORIES)
     scores = recommender.full_sort_predict(batch)
     row = torch.arange(len(batch))
@@ -117,13 +117,13 @@ def test_it_learns_whether_items_come_again(candidates, histories, sign):
         optimizer.zero_grad()
         sum(recommender.calculate_loss(batch)).backward()
         optimizer.step()
-    assert recommender.repeat_bias.weight[0] * sign > 0
+    assert recommender.network.repeat_bias.weight[0] * sign > 0
 
 
 @torch.no_grad()
 def test_without_it_the_history_s_items_are_as_any_others():
     recommender = model(repeat_bias=False)
-    assert recommender.repeat_bias is None
+    assert recommender.network.repeat_bias is None
     batch = prefixes([1, 2, 3])
     user = recommender(batch["item_id_list"], batch["item_length"])
     assert torch.equal(recommender.full_sort_predict(batch), user @ recommender.score_table().T)

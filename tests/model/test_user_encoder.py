@@ -1,11 +1,9 @@
-from functools import partial
-
 import pytest
 import torch
 
-from recbole_mmdistill.model.sequence_encoder import SEQUENCE_ENCODERS
+from recbole_mmdistill.model.sequence_encoder import SASRecEncoder
 from recbole_mmdistill.model.user_encoder import USER_ENCODERS, UserEncoder
-from tests.model.builders import config, model, prefixes, windows
+from tests.model.builders import model, prefixes, windows
 
 VECTORS = torch.randn(3, 9, 8, generator=torch.Generator().manual_seed(0))
 PLACE = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
@@ -14,7 +12,8 @@ PLACE = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
 def make(name):
     torch.manual_seed(0)
     groups = USER_ENCODERS[name](["id", "text", "image"])
-    return UserEncoder(groups, partial(SEQUENCE_ENCODERS["sasrec"], config())).eval()
+    make = lambda: SASRecEncoder(hidden_size=8, max_length=6, inner_size=16)  # noqa: E731
+    return UserEncoder(groups, make).eval()
 
 
 @pytest.fixture(params=sorted(USER_ENCODERS))

@@ -1,0 +1,208 @@
+"""From options to the parts of the model: the one place that reads the config.
+
+A component's options are its constructor's keyword arguments: the argument ``x`` of a component
+that is registered as ``NAME`` is the option ``NAME_x``, or else ``x``; without such an option it
+has its default.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .candidates import CANDIDATES, CandidateSampler, resolve_candidates
+from .combine import Combination
+from .feature_lookup import SourceEmbedding
+from .item_encoder import ID, ITEM_ENCODERS
+from .layers import SourceDropout, init_weights
+from .loss import LOSSES
+from .losses import MEAN
+from .network import Network
+from .objective import Objective
+from .registry import Registry
+from .repeats import RepeatBias
+from .sequence_encoder import SEQUENCE_ENCODERS
+from .user_encoder import USER_ENCODERS, UserEncoder
+
+# The options that name registered components.
+REGISTRIES: dict[str, Registry[Any]] = {
+    "item_encoder": ITEM_ENCODERS,
+    "sequence_encoder": SEQUENCE_ENCODERS,
+    "train_candidates": CANDIDATES,
+    "losses": LOSSES,
+}
+
+
+def keyword_arguments(
+    registry: Registry[Any], name: str, config: Mapping[str, Any], **given: Any
+) -> dict[str, Any]:
+    """Find the keyword arguments of a component in the options.
+
+    Parameters
+    ----------
+    registry : Registry
+        The component's kind.
+    name : str
+        The component's name.
+    config : Mapping of str to object
+        Options.
+    **given
+        Values that are no options; a component gets those that it asks for.
+
+    Returns
+    -------
+    dict of str to object
+
+    Raises
+    ------
+    UserError
+        There is no such component, or an argument has neither an option nor a default.
+    """
+    if name not in registry:
+        raise UserError(
+            f"There is no {registry.kind} {name!r}.", f"Choose from {', '.join(sorted(registry))}."
+        )
+    found = {}
+    for key, parameter in _parameters(registry[name]).items():
+        if key in given:
+            found[key] = given[key]
+        elif f"{name}_{key}" in config or key in config:
+            found[key] = config[f"{name}_{key}" if f"{name}_{key}" in config else key]
+        elif parameter.default is parameter.empty:
+            raise UserError(
+                f"The {registry.kind} {name!r} needs the option {name}_{key}.",
+                "Give it in the YAML file or on the command line.",
+            )
+    return found
+
+
+def component_options() -> set[str]:
+    """Name all options that registered components read under their own name, ``NAME_x``."""
+    return {
+        f"{name}_{key}"
+        for registry in REGISTRIES.values()
+        for name, component in registry.items()
+        for key in _parameters(component)
+    }
+
+
+def _parameters(component: type) -> dict[str, inspect.Parameter]:
+    """Keyword arguments of a constructor; with ``**options``, those of its base class too."""
+    found: dict[str, inspect.Parameter] = {}
+    for cls in component.__mro__:
+        if "__init__" not in vars(cls) or cls in (object, nn.Module):
+            continue
+        _, *parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
+        for parameter in parameters:
+            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                found.setdefault(parameter.name, parameter)
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
+
+
+def build_network(config: Mapping[str, Any], features: Mapping[str, Any], n_items: int) -> Network:
+    """Build the network.
+
+    Parameters
+    ----------
+    config : Mapping of str to object
+        Checked options, see :func:`.options.check_options`.
+    features : Mapping of str to Features
+        Aligned features by modality.
+    n_items : int
+        Items of the catalogue, padding included.
+
+    Returns
+    -------
+    Network
+    """
+    hidden_size, std = config["hidden_size"], config["initializer_range"]
+    source_embedding = {
+        name: SourceEmbedding(table, hidden_size, int(config["feature_whitening"]))
+        for name, table in features.items()
+    }
+    name = config["item_encoder"]
+    sources = ([ID] if config["use_id"] else []) + list(features)
+    arguments = keyword_arguments(ITEM_ENCODERS, name, config, sources=sources)
+    item_encoder = ITEM_ENCODERS[name](**arguments)
+    branches = item_encoder.branches
+
+    name = config["sequence_encoder"]
+    max_length = config["MAX_ITEM_LIST_LENGTH"]
+    arguments = keyword_arguments(SEQUENCE_ENCODERS, name, config, max_length=max_length)
+    groups = USER_ENCODERS[config["user_encoder"]](branches)
+    user_encoder = UserEncoder(groups, partial(SEQUENCE_ENCODERS[name], **arguments))
+
+    for module in (*source_embedding.values(), item_encoder, user_encoder):
+        module.apply(partial(init_weights, initializer_range=std))
+    item_encoder.reset_parameters()
+    user_encoder.reset_parameters()
+    id_embedding = None
+    if config["use_id"]:
+        id_embedding = nn.Embedding(n_items, hidden_size)
+        how = config["id_init"]
+        chosen = [embed for name, embed in source_embedding.items() if how in (MEAN, name)]
+        init_id_embedding(id_embedding, chosen, std)
+    return Network(
+        source_embedding=source_embedding,
+        id_embedding=id_embedding,
+        item_encoder=item_encoder,
+        user_encoder=user_encoder,
+        source_dropout=SourceDropout(float(config["source_dropout_prob"])),
+        repeat_bias=RepeatBias(max_length) if config["repeat_bias"] else None,
+        combination=Combination(
+            branches, config["branch_weights"], float(config["new_item_weight"])
+        ),
+    )
+
+
+@torch.no_grad()
+def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], std: float) -> None:
+    """Draw an ID embedding, or let it begin with the mean of items' features.
+
+    Parameters
+    ----------
+    embedding : nn.Embedding
+        ``[n_items, hidden_size]``; item 0 is the padding.
+    sources : list of SourceEmbedding
+        Modalities whose features, reduced to the width, are averaged; items that have none of
+        them, and all items if the list is empty, are drawn from a normal distribution.
+    std : float
+        Standard deviation of the weights.
+    """
+    weight = embedding.weight
+    weight.normal_(std=std)
+    if sources:
+        item = torch.arange(embedding.num_embeddings)
+        parts = torch.stack([source.reduced(item, embedding.embedding_dim) for source in sources])
+        known = parts.abs().sum(-1) > 0
+        mean: Tensor = parts.sum(0) / known.sum(0).clamp(min=1)[:, None]
+        mean *= std / mean[known.any(0)].std().clamp(min=1e-12)
+        weight.copy_(torch.where(known.any(0)[:, None], mean, weight))
+    weight[0] = 0
+
+
+def build_sampler(config: Mapping[str, Any], n_items: int) -> CandidateSampler:
+    """Build what chooses the candidates of a step for a catalogue of ``n_items`` items."""
+    name = resolve_candidates(config["train_candidates"], n_items)
+    return CANDIDATES[name](**keyword_arguments(CANDIDATES, name, config))
+
+
+def build_objective(config: Mapping[str, Any], branches: list[str]) -> Objective:
+    """Build the losses that the option ``losses`` names, for a model of these branches."""
+    names = list(config["losses"])
+    weights_mean_ce = "mean_ce" in names and config["mean_ce_weight"] > 0
+    losses = {}
+    for name in names:
+        arguments = keyword_arguments(
+            LOSSES, name, config, branches=branches, is_counted=not weights_mean_ce
+        )
+        losses[name] = LOSSES[name](**arguments)
+    return Objective(losses, use_fused=config["fused_loss"])

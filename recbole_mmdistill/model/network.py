@@ -1,0 +1,159 @@
+"""The network: all that is trained, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .candidates import CandidateSampler, Catalogue, excluded_candidates, items_of_step
+from .combine import Combination, centre
+from .feature_lookup import SourceEmbedding
+from .item_encoder import ID, ItemEncoder, SourceTokens
+from .layers import SourceDropout
+from .positions import Positions, find_positions
+from .repeats import RepeatBias
+from .step_scores import StepScores
+from .user_encoder import UserEncoder
+
+_ITEMS_AT_ONCE = 8192
+
+
+class Network(nn.Module):
+    """From item ids to branches' vectors, user states and weights; it knows no options.
+
+    Parameters
+    ----------
+    source_embedding : Mapping of str to SourceEmbedding
+        By modality.
+    id_embedding : nn.Embedding or None
+        ``[n_items, hidden_size]``; None if the ID is no source.
+    item_encoder : ItemEncoder
+        Gives each item a vector in every branch.
+    user_encoder : UserEncoder
+        Reads histories.
+    source_dropout : SourceDropout
+        Of the histories' items in training.
+    repeat_bias : RepeatBias or None
+        None: items of the history get no bias.
+    combination : Combination
+        Weights of the branches in the final score.
+    """
+
+    def __init__(
+        self,
+        *,
+        source_embedding: Mapping[str, SourceEmbedding],
+        id_embedding: nn.Embedding | None,
+        item_encoder: ItemEncoder,
+        user_encoder: UserEncoder,
+        source_dropout: SourceDropout,
+        repeat_bias: RepeatBias | None,
+        combination: Combination,
+    ) -> None:
+        super().__init__()
+        self.source_embedding = nn.ModuleDict(source_embedding)
+        self.item_encoder = item_encoder
+        self.user_encoder = user_encoder
+        self.source_dropout = source_dropout
+        self.repeat_bias = repeat_bias
+        self.id_embedding = id_embedding
+        self.combination = combination
+
+    @property
+    def branches(self) -> list[str]:
+        """Names of the branches."""
+        return self.item_encoder.branches
+
+    def features_present(self) -> dict[str, Tensor]:
+        """Whether items have features, by modality: bool ``[n_items]``."""
+        embeddings = self.source_embedding.items()
+        return {n: e.table.present for n, e in embeddings if isinstance(e, SourceEmbedding)}
+
+    def encode_items(self, item: Tensor) -> Tensor:
+        """Encode items: ids ``[n_items]`` to vectors ``[n_branches, n_items, hidden_size]``."""
+        inputs = {name: embed(item) for name, embed in self.source_embedding.items()}
+        if self.id_embedding is not None:
+            token = self.id_embedding(item)[:, None]
+            everywhere = torch.ones(token.shape[:2], dtype=torch.bool, device=item.device)
+            inputs[ID] = SourceTokens(token, everywhere)
+        return self.item_encoder(inputs)
+
+    def encode_catalogue(self, n_items: int, device: torch.device) -> Tensor:
+        """Encode the items 0 to ``n_items - 1``: ``[n_branches, n_items, hidden_size]``."""
+        chunks = torch.arange(n_items, device=device).split(_ITEMS_AT_ONCE)
+        return torch.cat([self.encode_items(chunk) for chunk in chunks], dim=1)
+
+    def score_step(
+        self,
+        item_seq: Tensor,
+        target_seq: Tensor,
+        sampler: CandidateSampler,
+        catalogue: Catalogue,
+        epoch: float,
+        step: int,
+    ) -> StepScores:
+        """Score the candidates of a training step.
+
+        Parameters
+        ----------
+        item_seq, target_seq : Tensor
+            Histories and the next item at each of their positions, ``[B, T]``; 0 = none.
+        sampler : CandidateSampler
+            Chooses the candidates.
+        catalogue : Catalogue
+            Facts about the items.
+        epoch, step
+            See :class:`~.step_scores.StepScores`.
+
+        Returns
+        -------
+        StepScores
+        """
+        positions = find_positions(target_seq)
+        target = positions.target
+        chosen = sampler.choose(target, catalogue.trained_items)
+        items = items_of_step(chosen, item_seq, catalogue.present.size(1))
+        vectors = self.encode_items(items.item)
+        user = self._user_states(self.source_dropout(vectors), items.position[item_seq], positions)
+        present = catalogue.present[:, chosen]
+        counts = present.float()
+        log_q = sampler.log_q(chosen, len(target), catalogue)
+        if log_q is not None:  # so that the sample's mean is that of the catalogue
+            counts = counts * (-log_q).exp()
+        repeats = None
+        if self.repeat_bias is not None:
+            repeats = self.repeat_bias.candidates(
+                item_seq, positions.row, positions.position, items.position, items.n_candidates
+            )
+        of_candidates = vectors[:, : items.n_candidates]
+        is_sample = sampler.is_sample
+        return StepScores(
+            user=user,
+            item=centre(of_candidates, of_candidates, counts),
+            target=items.position[target],
+            present=present,
+            weight=self.combination.in_training(present),
+            log_q=log_q,
+            exclude=excluded_candidates(item_seq, target_seq, items) if is_sample else None,
+            group=positions.row if is_sample else None,
+            repeats=repeats,
+            combination=self.combination,
+            epoch=epoch,
+            step=step,
+        )
+
+    def _user_states(self, vectors: Tensor, index: Tensor, positions: Positions) -> Tensor:
+        """States at the predicting positions, ``[n_branches, n_targets, hidden_size]``.
+
+        ``vectors`` ``[n_branches, n_encoded, hidden_size]``; ``index`` ``[B, T]``, where each item
+        of a history stands in them.
+        """
+        branches = range(len(self.branches))
+        parts = []
+        for group in positions.groups:
+            read = index[group.row, : group.seq_len]
+            where = group.row_index, group.position_index
+            parts.append(self.user_encoder(vectors, read, where, branches))
+        return torch.cat(parts, dim=1)

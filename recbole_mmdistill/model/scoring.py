@@ -1,0 +1,153 @@
+"""Scoring for evaluation: all items are encoded once, and never used after a weight has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .candidates import Catalogue
+from .combine import centre
+from .network import Network
+
+
+class Scorer:
+    """A network with the vectors of all items.
+
+    Parameters
+    ----------
+    network : Network
+        It must not change as long as this is used.
+    catalogue : Catalogue
+        Facts about the items.
+    """
+
+    def __init__(self, network: Network, catalogue: Catalogue) -> None:
+        self.network = network
+        self.catalogue = catalogue
+        self._tables: dict[tuple[int, ...], Tensor] = {}
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """All items' vectors, ``[n_branches, n_items, hidden_size]``."""
+        present = self.catalogue.present
+        return self.network.encode_catalogue(present.size(1), present.device)
+
+    def table(self, branches: Sequence[int]) -> Tensor:
+        """Items' vectors of some branches side by side, times the branches' weights.
+
+        Parameters
+        ----------
+        branches : sequence of int
+            The branches that score.
+
+        Returns
+        -------
+        Tensor
+            ``[n_items, len(branches) * hidden_size]``.
+        """
+        chosen, trained = list(branches), self.catalogue.trained_items
+        if tuple(chosen) not in self._tables:
+            vectors, present = self.vectors[chosen], self.catalogue.present[chosen]
+            centred = centre(vectors, vectors[:, trained], present[:, trained].float())
+            weighted = centred * self.network.combination(present, chosen)[..., None]
+            self._tables[tuple(chosen)] = weighted.transpose(0, 1).flatten(1)
+        return self._tables[tuple(chosen)]
+
+    def user_states(
+        self, item_seq: Tensor, item_seq_len: Tensor, branches: Sequence[int]
+    ) -> Tensor:
+        """States after the last item of histories, side by side.
+
+        Parameters
+        ----------
+        item_seq : Tensor
+            Histories, ``[B, T]``, 0 = padding on the right.
+        item_seq_len : Tensor
+            ``[B]``.
+        branches : sequence of int
+            The branches that score.
+
+        Returns
+        -------
+        Tensor
+            ``[B, len(branches) * hidden_size]``.
+        """
+        item_seq = item_seq[:, : int(item_seq_len.max())]
+        last = torch.arange(len(item_seq), device=item_seq.device), item_seq_len - 1
+        states = self.network.user_encoder(self.vectors, item_seq, last, branches)
+        return states.transpose(0, 1).flatten(1)
+
+    def repeat_bias(
+        self, item_seq: Tensor, item_seq_len: Tensor, branches: Sequence[int]
+    ) -> Tensor | None:
+        """What the final score of each item of a history gets on top, once for each.
+
+        The bias is part of a branch's score, and so takes part by the branches' weights.
+
+        Parameters
+        ----------
+        item_seq, item_seq_len, branches
+            As for :meth:`user_states`.
+
+        Returns
+        -------
+        Tensor or None
+            ``[B, T]``; None for a network without such a bias.
+        """
+        if self.network.repeat_bias is None:
+            return None
+        row = torch.arange(len(item_seq), device=item_seq.device)
+        bias, _ = self.network.repeat_bias(item_seq, row, item_seq_len - 1)
+        chosen = list(branches)
+        present = self.catalogue.present[chosen][:, item_seq.flatten()]
+        return bias * self.network.combination(present, chosen).sum(0).view(bias.shape)
+
+
+class ScorerCache:
+    """Keeps a scorer as long as no tensor it is made from is replaced or changed in place.
+
+    Torch counts the changes of a tensor (``Tensor._version``), whoever makes them: an optimiser,
+    ``load_state_dict``, a user. It does not count those made in place through ``.data``; after
+    such, call :meth:`drop`, or switch the model to training and back.
+    """
+
+    def __init__(self) -> None:
+        self._scorer: Scorer | None = None
+        self._made_from: list[tuple[Tensor, int, int]] = []
+
+    def __deepcopy__(self, memo: dict[int, object]) -> ScorerCache:
+        return ScorerCache()
+
+    def get(self, tensors: Iterable[Tensor], make: Callable[[], Scorer]) -> Scorer:
+        """Give the scorer, made anew where needed; with gradients on it is never kept.
+
+        Parameters
+        ----------
+        tensors : iterable of Tensor
+            All that the scorer is made from.
+        make : callable
+            Makes it.
+
+        Returns
+        -------
+        Scorer
+        """
+        if torch.is_grad_enabled():
+            return make()
+        now = [(tensor, tensor.data_ptr(), tensor._version) for tensor in tensors]
+        if self._scorer is None or not _same(now, self._made_from):
+            self._scorer, self._made_from = make(), now
+        return self._scorer
+
+    def drop(self) -> None:
+        """Forget the scorer, so that its memory is free while training."""
+        self._scorer, self._made_from = None, []
+
+
+def _same(now: list[tuple[Tensor, int, int]], before: list[tuple[Tensor, int, int]]) -> bool:
+    return len(now) == len(before) and all(
+        tensor is old and rest == old_rest for (tensor, *rest), (old, *old_rest) in zip(now, before)
+    )

@@ -1,0 +1,150 @@
+"""The scores of a training step: what a loss sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .combine import Combination
+from .repeats import RepeatCandidates
+
+UNMASKED = -1e6  # logits above it are of candidates that take part
+MASKED = -1e9  # a logit that never wins; finite, so that 0 * (difference of two) is 0, not NaN
+
+
+@dataclass(frozen=True)
+class StepScores:
+    """Scores of a step's rows (one for each target) over its candidates, in every branch.
+
+    :attr:`logits` and :attr:`mean_logits` are computed when they are first asked for.
+
+    Attributes
+    ----------
+    user : Tensor
+        User states, ``[n_branches, n_rows, hidden_size]``.
+    item : Tensor
+        Candidates' vectors, ``[n_branches, n_candidates, hidden_size]``.
+    target : Tensor
+        Each row's true next item as a position among the candidates, ``[n_rows]``.
+    present : Tensor or None
+        Whether the candidate has the branch's source, bool ``[n_branches, n_candidates]``. An
+        absent one takes part in no softmax of that branch. None: all present.
+    weight : Tensor or None
+        Each branch's weight in the final score, times its sharpness, ``[n_branches,
+        n_candidates]``. Only the loss ``combination`` lets a gradient through. None: equal shares.
+    log_q : Tensor or None
+        Log-probability of each candidate to be one, ``[n_candidates]``. None: it is certain.
+    exclude : Tensor or None
+        Candidates that rows of a group do not compete against unless one is the row's target,
+        positions ``[n_groups, n_excluded]``.
+    group : Tensor or None
+        Each row's group in ``exclude``, ``[n_rows]``.
+    repeats : RepeatCandidates or None
+        The candidates that each row's history holds. They are candidates for certain, so neither
+        ``log_q`` nor ``exclude`` is for them; their bias is part of every branch's score.
+    combination : Combination or None
+        What made ``weight``.
+    epoch : float
+        Time in epochs, from 0.
+    step : int
+        Training steps done.
+    """
+
+    user: Tensor
+    item: Tensor
+    target: Tensor
+    present: Tensor | None = None
+    weight: Tensor | None = None
+    log_q: Tensor | None = None
+    exclude: Tensor | None = None
+    group: Tensor | None = None
+    repeats: RepeatCandidates | None = None
+    combination: Combination | None = None
+    epoch: float = 0.0
+    step: int = 0
+
+    @property
+    def n_branches(self) -> int:
+        """How many branches there are."""
+        return len(self.user)
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return self.user.size(1)
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """Every branch's logits, ``[n_branches, n_rows, n_candidates]``, float32.
+
+        The branch's score with the repeat bias, less ``log_q``; a candidate that is absent or
+        excluded has a logit that never wins.
+        """
+        logits = (self.user @ self.item.mT).float()
+        if self.row_log_q is not None:
+            logits = logits - self.row_log_q
+        if self.repeats is not None:
+            bias = logits.new_zeros(logits.shape[1:])
+            logits = logits + bias.scatter(
+                1, self.repeats.position, self.repeats.bias.to(bias.dtype)
+            )
+        if self.absent is not None:
+            logits = logits.masked_fill(self.absent[:, None], MASKED)
+        if self.exclude is not None and self.group is not None:
+            excluded = torch.zeros(logits.shape[1:], dtype=torch.bool, device=logits.device)
+            excluded.scatter_(1, self.exclude[self.group], True)
+            excluded.scatter_(1, self.target[:, None], False)
+            if self.repeats is not None:
+                excluded.scatter_(1, self.repeats.position, False)
+            logits = logits.masked_fill(excluded, MASKED)
+        return logits
+
+    @cached_property
+    def mean_logits(self) -> Tensor:
+        """Logits of the final score, ``[n_rows, n_candidates]``; no gradient to its weights."""
+        return (self.mean_weight[:, None] * self.logits).sum(0)
+
+    @cached_property
+    def mean_weight(self) -> Tensor:
+        """Weights without gradient, ``[n_branches, n_candidates]`` or ``[n_branches, 1]``."""
+        if self.weight is not None:
+            return self.weight.detach().float()
+        return torch.full((self.n_branches, 1), 1 / self.n_branches, device=self.user.device)
+
+    @cached_property
+    def row_log_q(self) -> Tensor | None:
+        """What is subtracted from the logits, ``[n_candidates]`` or ``[n_rows, n_candidates]``."""
+        if self.log_q is None or self.repeats is None:
+            return self.log_q
+        index = self.repeats.position
+        return self.log_q.expand(len(index), -1).scatter(1, index, 0.0)
+
+    @cached_property
+    def absent(self) -> Tensor | None:
+        """Opposite of ``present``; None if no candidate lacks a source."""
+        absent = None if self.present is None else ~self.present
+        return None if absent is None or not bool(absent.any()) else absent
+
+    @cached_property
+    def valid(self) -> Tensor:
+        """Whether a row's target has the branch's source, bool ``[n_branches, n_rows]``."""
+        if self.absent is None:
+            shape = self.n_branches, self.n_rows
+            return torch.ones(shape, dtype=torch.bool, device=self.user.device)
+        return ~self.absent[:, self.target]
+
+    def of_rows(self, row: Tensor) -> StepScores:
+        """Give the scores of some rows ``[n_some]``; no gradient goes to the repeat bias."""
+        group, repeats = self.group, self.repeats
+        if repeats is not None:
+            repeats = RepeatCandidates(repeats.position[row], repeats.bias.detach()[row])
+        return replace(
+            self,
+            user=self.user[:, row],
+            target=self.target[row],
+            group=None if group is None else group[row],
+            repeats=repeats,
+        )
