@@ -197,7 +197,12 @@ def build_sampler(config: Mapping[str, Any], n_items: int) -> CandidateSampler:
 
 def build_objective(config: Mapping[str, Any], branches: list[str]) -> Objective:
     """Build the losses that the option ``losses`` names, for a model of these branches."""
-    names = list(config["losses"])
+    names = config["losses"]
+    if not isinstance(names, (list, tuple)) or not names:
+        raise UserError(
+            f"losses is {names!r}, not a list of names.",
+            f"Choose from {', '.join(sorted(LOSSES))}, for example losses: [ce, kd].",
+        )
     weights_mean_ce = "mean_ce" in names and config["mean_ce_weight"] > 0
     losses = {}
     for name in names:

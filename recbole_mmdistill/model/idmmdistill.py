@@ -261,8 +261,9 @@ class IDMMDistill(SequentialRecommender):
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items, ``[B, n_items]``."""
         item_seq, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
-        scores = self.forward(item_seq, length) @ self.score_table().T
-        bias = self._scorer.repeat_bias(item_seq, length, self._scoring)
+        scorer, chosen = self._scorer, self._scoring
+        scores = scorer.user_states(item_seq, length, chosen) @ scorer.table(chosen).T
+        bias = scorer.repeat_bias(item_seq, length, chosen)
         if bias is not None:
             scores.scatter_add_(1, item_seq, bias.to(scores.dtype))
         return scores
@@ -271,8 +272,9 @@ class IDMMDistill(SequentialRecommender):
         """Scores of one item for each row, ``[B]``."""
         item_seq, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
         item = interaction[self.ITEM_ID]
-        score = (self.forward(item_seq, length) * self.score_table()[item]).sum(-1)
-        bias = self._scorer.repeat_bias(item_seq, length, self._scoring)
+        scorer, chosen = self._scorer, self._scoring
+        score = (scorer.user_states(item_seq, length, chosen) * scorer.table(chosen)[item]).sum(-1)
+        bias = scorer.repeat_bias(item_seq, length, chosen)
         if bias is not None:
             score = score + bias.masked_fill(item_seq != item[:, None], 0).sum(-1)
         return score

@@ -27,7 +27,7 @@ class Scorer:
     def __init__(self, network: Network, catalogue: Catalogue) -> None:
         self.network = network
         self.catalogue = catalogue
-        self._tables: dict[tuple[int, ...], Tensor] = {}
+        self._last_table: tuple[list[int], Tensor] | None = None  # one, because they are large
 
     @cached_property
     def vectors(self) -> Tensor:
@@ -49,12 +49,12 @@ class Scorer:
             ``[n_items, len(branches) * hidden_size]``.
         """
         chosen, trained = list(branches), self.catalogue.trained_items
-        if tuple(chosen) not in self._tables:
+        if self._last_table is None or self._last_table[0] != chosen:
             vectors, present = self.vectors[chosen], self.catalogue.present[chosen]
             centred = centre(vectors, vectors[:, trained], present[:, trained].float())
             weighted = centred * self.network.combination(present, chosen)[..., None]
-            self._tables[tuple(chosen)] = weighted.transpose(0, 1).flatten(1)
-        return self._tables[tuple(chosen)]
+            self._last_table = chosen, weighted.transpose(0, 1).flatten(1)
+        return self._last_table[1]
 
     def user_states(
         self, item_seq: Tensor, item_seq_len: Tensor, branches: Sequence[int]

@@ -288,6 +288,12 @@ def test_an_unknown_loss_is_refused():
         model(losses=["ce", "margin"])
 
 
+@pytest.mark.parametrize("names", ["ce", [], None])
+def test_losses_are_a_list(names):
+    with pytest.raises(UserError, match="not a list of names"):
+        model(losses=names)
+
+
 def test_a_loss_that_needs_an_option_says_which(margin_loss):
     @LOSSES.register("needy")
     class Needy(Loss):
