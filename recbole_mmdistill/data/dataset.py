@@ -10,7 +10,7 @@ import torch
 from pandas.api.types import union_categoricals
 from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.data.interaction import Interaction
-from recbole.utils import FeatureSource, FeatureType
+from recbole.utils import FeatureType
 
 from . import holding_out, splitting
 from .features import load_features
@@ -18,7 +18,6 @@ from .interaction import Histories, HistoryInteraction
 from .sequences import Windows, flat_order, make_rows, make_rows_of_warm, make_windows
 
 WINDOWS = "windows"
-_CHUNK_ROWS = 100_000  # read at once; a string object for each cell lives no longer than that
 
 
 class MultiModalSequentialDataset(SequentialDataset):
@@ -59,63 +58,7 @@ class MultiModalSequentialDataset(SequentialDataset):
 
     # Reading
 
-    def _load_feat(self, filepath: str, source: Any) -> Any:
-        """Read an ``.inter`` file of plain columns fast; all else as RecBole does.
-
-        RecBole reads with pandas' Python engine, and keeps a string object for every cell. Here
-        the C engine reads, and tokens are categories: one object for each distinct token.
-        """
-        if source is not FeatureSource.INTERACTION or len(self.config["field_separator"]) != 1:
-            return super()._load_feat(filepath, source)
-        load_col, unload_col = self._get_load_and_unload_col(source)
-        with open(filepath, encoding=self.config["encoding"]) as file:
-            header = file.readline().rstrip("\n").split(self.config["field_separator"])
-        types = dict(column.split(":") for column in header)
-        plain = {FeatureType.TOKEN.value, FeatureType.FLOAT.value}
-        if load_col == set() or not plain.issuperset(types.values()):
-            return super()._load_feat(filepath, source)
-        kept = {
-            field: FeatureType(ftype)
-            for field, ftype in types.items()
-            if (load_col is None or field in load_col)
-            and (unload_col is None or field not in unload_col)
-        }
-        if not kept:
-            return super()._load_feat(filepath, source)
-        for field, ftype in kept.items():
-            self.field2source[field] = source
-            self.field2type[field] = ftype
-            self.field2seqlen[field] = 1
-            if ftype == FeatureType.FLOAT:
-                self.field2bucketnum[field] = 2
-        chunks = pd.read_csv(
-            filepath,
-            sep=self.config["field_separator"],
-            usecols=[f"{field}:{types[field]}" for field in kept],
-            dtype={
-                f"{field}:{types[field]}": np.float64 if ftype == FeatureType.FLOAT else object
-                for field, ftype in kept.items()
-            },
-            encoding=self.config["encoding"],
-            engine="c",
-            chunksize=_CHUNK_ROWS,
-        )
-        parts: dict[str, list[np.ndarray]] = {field: [] for field in kept}
-        numbers: dict[str, dict[str, int]] = {field: {} for field in kept}
-        for chunk in chunks:
-            for field, part in zip(kept, chunk):
-                is_token = kept[field] == FeatureType.TOKEN
-                values = chunk[part].to_numpy()
-                parts[field].append(_number(values, numbers[field]) if is_token else values)
-        whole = {field: np.concatenate(parts.pop(field)) for field in kept}
-        return pd.DataFrame(
-            {
-                field: pd.Categorical.from_codes(values, pd.Index([*numbers[field]], dtype=object))
-                if kept[field] == FeatureType.TOKEN
-                else values
-                for field, values in whole.items()
-            }
-        )
+    token_categories = True  # one object for each distinct token, not for each cell
 
     def _filter_by_inter_num(self) -> None:
         """Filter by numbers of interactions, which are counted only if some would not do."""
@@ -272,9 +215,14 @@ class MultiModalSequentialDataset(SequentialDataset):
     # Windows
 
     @property
+    def item_list_field(self) -> str:
+        """Name of the histories' items, ``item_id_list`` if items are ``item_id``."""
+        return f"{self.iid_field}{self.config['LIST_SUFFIX']}"
+
+    @property
     def target_list_field(self) -> str:
         """Name of the windows' targets, ``target_item_id_list``."""
-        return f"target_{self.item_id_list_field}"
+        return f"target_{self.item_list_field}"
 
     @property
     def n_windows(self) -> int:
@@ -312,7 +260,7 @@ class MultiModalSequentialDataset(SequentialDataset):
         start, length, context = (torch.from_numpy(part[index]) for part in self._windows)
         if not isinstance(self.inter_feat, HistoryInteraction):
             return self._draw_benchmark_rows(start)
-        histories, field = self.inter_feat.histories, self.item_id_list_field
+        histories, field = self.inter_feat.histories, self.item_list_field
         width = int(length.max())
         target_seq = histories.cut(field, start + 1, length, width)
         target_seq *= torch.arange(width) >= context[:, None]
@@ -326,26 +274,16 @@ class MultiModalSequentialDataset(SequentialDataset):
 
     def _draw_benchmark_rows(self, row: torch.Tensor) -> Interaction:
         length = self.inter_feat[self.item_list_length_field][row]
-        item_seq = self.inter_feat[self.item_id_list_field][row, : int(length.max())]
+        item_seq = self.inter_feat[self.item_list_field][row, : int(length.max())]
         target_seq = torch.zeros_like(item_seq)
         target_seq.scatter_(1, length[:, None] - 1, self.inter_feat[self.iid_field][row, None])
         return Interaction(
             {
-                self.item_id_list_field: item_seq,
+                self.item_list_field: item_seq,
                 self.target_list_field: target_seq,
                 self.item_list_length_field: length,
             }
         )
-
-
-def _number(tokens: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
-    """Numbers of tokens, -1 where one is missing; new ones are added to ``numbers``.
-
-    pandas' own ``dtype="category"`` would read the token 007 as the number 7.
-    """
-    code, distinct = pd.factorize(tokens)
-    number = [numbers.setdefault(token, len(numbers)) for token in distinct]
-    return np.array([*number, -1], dtype=np.int32)[code]
 
 
 def _as_categories(column: pd.Series) -> pd.Categorical:

@@ -10,9 +10,10 @@ def install() -> None:
 
     compat.mend()
 
-    from . import checkpoints, config, distributed, exact_time, registration, watching
+    from . import atomic_files, checkpoints, config, distributed, exact_time, registration, watching
 
     config.install()
+    atomic_files.install()
     exact_time.install()
     checkpoints.install()
     distributed.install()

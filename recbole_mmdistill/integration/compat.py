@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import builtins
 import copy
-import csv
 import importlib
 import sys
 import types
@@ -138,44 +137,6 @@ def _column_is_copied() -> bool:
     return bool(frame["column"].isna().any())
 
 
-def pandas_empty_sequences() -> None:
-    """Read an empty cell of a sequence field as an empty text (pandas 3, as above).
-
-    data/dataset/dataset.py:501 fills a copy; the next line then splits a float.
-    """
-    if not _column_is_copied():
-        return
-    module = importlib.import_module("recbole.data.dataset.dataset")
-
-    def read_csv(*args: Any, **kwargs: Any) -> Any:
-        frame = pd.read_csv(*args, **kwargs)
-        for column in frame.columns:
-            if str(column).endswith("_seq"):
-                frame[column] = frame[column].astype(object).fillna("")
-        return frame
-
-    vars(module)["pd"] = _with(pd, read_csv=read_csv)
-
-
-def quotes_in_titles() -> None:
-    """Read atomic files whose texts hold quotes (a bug of RecBole's own).
-
-    data/dataset/dataset.py:501 reads them as if ``"`` could enclose a cell, which the format of
-    atomic files does not know; a title that begins with one then ends in a ParserError. A file
-    that can be read that way is read that way, as ever.
-    """
-    module = importlib.import_module("recbole.data.dataset.dataset")
-    inner = module.pd.read_csv
-
-    def read_csv(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return inner(*args, **kwargs)
-        except pd.errors.ParserError:
-            return inner(*args, **{**kwargs, "quoting": csv.QUOTE_NONE})
-
-    vars(module)["pd"] = _with(pd, read_csv=read_csv)
-
-
 def scipy_dok_update() -> None:
     """Put back ``dok_matrix._update``, which scipy 1.13 took out.
 
@@ -262,8 +223,6 @@ def _with(module: types.ModuleType, **replaced: Any) -> types.ModuleType:
 MENDS: list[Callable[[], None]] = [
     pandas_len,
     pandas_fill_nan,
-    pandas_empty_sequences,
-    quotes_in_titles,
     scipy_dok_update,
     collector_numbers,
     hyperopt_random_state,
