@@ -10,9 +10,20 @@ def install() -> None:
 
     compat.mend()
 
-    from . import checkpoints, config, distributed, exact_time, registration, watching
+    from . import (
+        checkpoints,
+        config,
+        distributed,
+        exact_time,
+        presplit,
+        registration,
+        splits,
+        watching,
+    )
 
     config.install()
+    splits.install()
+    presplit.install()
     exact_time.install()
     checkpoints.install()
     distributed.install()

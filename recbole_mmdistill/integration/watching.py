@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
 
 _ROWS_AT_ONCE = 256  # scores of all branches over all items are held for so many rows
 
@@ -81,22 +82,24 @@ class _GradientNorms:
 
 
 def rows_and_targets(loader: Any) -> Iterator[tuple[Any, torch.Tensor]]:
-    """Go through a full-ranking dataloader of a sequential model.
+    """Go through an evaluation dataloader of a sequential model.
 
     Parameters
     ----------
-    loader : recbole.data.dataloader.FullSortEvalDataLoader
-        One target for each row.
+    loader : recbole.data.dataloader.AbstractDataLoader
+        Of full ranking, one target for each row; or of sampled or labelled items, of which those
+        with the label 1 are the targets.
 
     Yields
     ------
     interaction, target
-        A batch, and its true next items ``[B]``.
+        A batch of rows, and their true next items ``[B]``.
     """
-    for interaction, _, positive_row, positive_item in loader:
-        target = torch.empty(len(interaction), dtype=torch.long)
-        target[positive_row] = positive_item
-        yield interaction, target
+    dataset, config = loader.dataset, loader.config
+    for interaction, *_ in loader:
+        if not isinstance(loader, FullSortEvalDataLoader):
+            interaction = interaction[interaction[config["LABEL_FIELD"]] > 0]
+        yield interaction, interaction[dataset.iid_field]
 
 
 @torch.no_grad()
