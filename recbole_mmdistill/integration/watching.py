@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from recbole.data.dataloader import FullSortEvalDataLoader
 
 _ROWS_AT_ONCE = 256  # scores of all branches over all items are held for so many rows
 
@@ -87,19 +86,21 @@ def rows_and_targets(loader: Any) -> Iterator[tuple[Any, torch.Tensor]]:
     Parameters
     ----------
     loader : recbole.data.dataloader.AbstractDataLoader
-        Of full ranking, one target for each row; or of sampled or labelled items, of which those
-        with the label 1 are the targets.
+        Of full ranking, or of ranking among sampled items.
 
     Yields
     ------
     interaction, target
         A batch of rows, and their true next items ``[B]``.
     """
-    dataset, config = loader.dataset, loader.config
-    for interaction, *_ in loader:
-        if not isinstance(loader, FullSortEvalDataLoader):
-            interaction = interaction[interaction[config["LABEL_FIELD"]] > 0]
-        yield interaction, interaction[dataset.iid_field]
+    for interaction, user_of_row, positive_user, positive_item in loader:
+        if positive_item is None:  # labelled items, of which RecBole ranks none
+            continue
+        if user_of_row is not None:  # of each user's rows the true ones come first
+            n_positive = torch.bincount(positive_user)[user_of_row]
+            place = torch.arange(len(user_of_row)) - torch.searchsorted(user_of_row, user_of_row)
+            interaction = interaction[place < n_positive]
+        yield interaction, positive_item
 
 
 @torch.no_grad()
