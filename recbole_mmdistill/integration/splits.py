@@ -233,8 +233,8 @@ def check_parts(config: Any, dataset: Any, parts: Sequence[Any]) -> None:
     Raises
     ------
     UserError
-        There is nothing to train on or to test on; or there are fewer items than ``topk`` or the
-        sampling of negatives needs.
+        There is nothing to train on or to test on; there are fewer items than ``topk`` or the
+        sampling of negatives needs; or labels are missing that are to be measured.
     """
     n_train, n_valid, n_test = (len(part.inter_feat) for part in parts)
     if not n_train or not n_test:
@@ -248,7 +248,7 @@ def check_parts(config: Any, dataset: Any, parts: Sequence[Any]) -> None:
             f"{_what_a_row_is(config)}.",
         )
     _check_topk(config, dataset.item_num - 1)
-    _check_label(config, dataset)
+    _check_label(config, dataset, {"valid": parts[1], "test": parts[2]})
     _check_sampling(config, dataset)
     _check_plugin(config)
     if not n_valid:
@@ -276,14 +276,22 @@ def _check_topk(config: Any, n_items: int) -> None:
         )
 
 
-def _check_label(config: Any, dataset: Any) -> None:
-    labeled = "labeled" in config["eval_args"]["mode"].values()
-    if labeled and dataset.label_field not in dataset.inter_feat:
-        raise UserError(
-            f"eval_args has mode labeled, but there is no column {dataset.label_field} "
-            "(LABEL_FIELD).",
-            "Load it (load_col), or make it of another, such as threshold: {rating: 4}.",
-        )
+def _check_label(config: Any, dataset: Any, parts: Mapping[str, Any]) -> None:
+    for phase, part in parts.items():
+        if config["eval_args"]["mode"][phase] != "labeled" or not len(part.inter_feat):
+            continue
+        if dataset.label_field not in part.inter_feat:
+            raise UserError(
+                f"eval_args has mode labeled for {phase}, but there is no column "
+                f"{dataset.label_field} (LABEL_FIELD).",
+                "Load it (load_col), or make it of another, such as threshold: {rating: 4}.",
+            )
+        labels = part.inter_feat[dataset.label_field].unique()
+        if "auc" in map(str.lower, config["metrics"]) and len(labels) < 2:
+            raise UserError(
+                f"AUC compares labels, but all rows for {phase} have the label {labels[0]:g}.",
+                "Choose another split, threshold or metric.",
+            )
 
 
 def _check_sampling(config: Any, dataset: Any) -> None:

@@ -49,8 +49,14 @@ def test_without_validation_all_epochs_are_trained_and_the_last_is_tested(saved,
 
 def test_labelled_rows_are_measured_by_metrics_of_labels():
     settings = {"threshold": {"rating": 3}, "load_col": ITEM_COLUMNS, "metrics": ["AUC"]}
-    result = run(mode="labeled", valid_metric="AUC", split={"RS": [4, 3, 3]}, **settings)
+    result = run(mode="labeled", valid_metric="AUC", split={"RS": [2, 3, 3]}, **settings)
     assert 0 <= result["test_result"]["auc"] <= 1
+
+
+def test_labels_that_are_all_alike_are_refused_for_auc():
+    settings = {"threshold": {"rating": 0}, "load_col": ITEM_COLUMNS, "metrics": ["AUC"]}
+    with pytest.raises(UserError, match="all rows for valid have the label 1"):
+        run(mode="labeled", valid_metric="AUC", **settings)
 
 
 def test_labelled_rows_without_a_label_are_refused():
