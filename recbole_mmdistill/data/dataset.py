@@ -12,10 +12,20 @@ from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureType
 
+from ..errors import UserError
 from . import holding_out, splitting
 from .features import load_features
 from .interaction import Histories, HistoryInteraction
-from .sequences import Windows, flat_order, make_rows, make_rows_of_warm, make_windows
+from .parts import (
+    PART,
+    check_history,
+    check_time,
+    has_lists,
+    is_of_interactions,
+    item_list_field,
+    part_of_interactions,
+)
+from .sequences import Windows, fill_gaps, flat_order, make_rows, make_rows_of_warm, make_windows
 
 WINDOWS = "windows"
 
@@ -51,6 +61,7 @@ class MultiModalSequentialDataset(SequentialDataset):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._windows: Windows | None = None
+        self._targets: Histories | None = None  # what windows predict, if it is not all they read
         self._cold: np.ndarray | None = None  # bool [n_items], items that training never sees
         # A plugin model says how it is trained; any other model gets RecBole's rows, all fields.
         self._only_items = config["train_sequences"] is not None
@@ -89,13 +100,14 @@ class MultiModalSequentialDataset(SequentialDataset):
 
     def _change_feat_format(self) -> None:
         """Turn frames into interactions, and interactions into rows; lists are not yet built."""
+        if has_lists(self):
+            self._check_nothing_held_back()
+            return Dataset._change_feat_format(self)
+        check_time(self)
+        part = part_of_interactions(self) if is_of_interactions(self) else None
         Dataset._change_feat_format(self)
-        if self.config["benchmark_filename"] is not None:
-            return
         self._aug_presets()
         self._check_field("uid_field", "time_field")
-        if self.time_field not in self.inter_feat:
-            raise ValueError(f"[{self.time_field}] is not exist in interaction [{self}].")
         flat = self.inter_feat.interaction
         index, (target, start, length) = self._order(flat)
         columns, listed = {}, {}
@@ -106,8 +118,20 @@ class MultiModalSequentialDataset(SequentialDataset):
                 name = getattr(self, f"{field}_list_field")
                 listed[name] = self._as_read_by_models(values)[index]
         columns[self.item_list_length_field] = length
+        if part is not None:
+            columns[PART] = torch.from_numpy(part)[target]
         histories = Histories(listed, self.max_item_list_len)
         self.inter_feat = HistoryInteraction(columns, start, self.item_list_length_field, histories)
+        return check_history(self)
+
+    def _check_nothing_held_back(self) -> None:
+        for option in ("cold_item_ratio", "popularity_skew"):
+            if self.config[option]:
+                raise UserError(
+                    f"{option} is {self.config[option]!r}, but the files of benchmark_filename "
+                    "hold their histories as lists, from which nothing is held back.",
+                    "Leave the option out, or give files of interactions.",
+                )
 
     def _order(self, flat: dict[str, torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Positions of the interactions in histories' flat order, and of the rows' targets.
@@ -152,9 +176,18 @@ class MultiModalSequentialDataset(SequentialDataset):
         if self._cold is not None:
             is_cold = self._cold[self.inter_feat[self.iid_field].numpy()]
             parts = splitting.move_to_last(parts, is_cold)
-        self.inter_feat._reindex(torch.from_numpy(parts.rows))
+        order = torch.from_numpy(parts.rows)
+        if self._samples_by_popularity():
+            rows = self.inter_feat[order]  # the sampler's draws hang on the order of the whole
+        else:
+            self.inter_feat._reindex(order)
+            rows = self.inter_feat
         ends = np.cumsum(parts.size)
-        return [self.copy(self.inter_feat[end - size : end]) for size, end in zip(parts.size, ends)]
+        return [self.copy(rows[end - size : end]) for size, end in zip(parts.size, ends)]
+
+    def _samples_by_popularity(self) -> bool:
+        plans = (self.config[f"{phase}_neg_sample_args"] for phase in ("train", "valid", "test"))
+        return any(plan["distribution"] == "popularity" for plan in plans)
 
     def leave_one_out(self, group_by: str, leave_one_mode: str) -> list[Any]:
         """Split by leaving one out, see RecBole's ``Dataset``."""
@@ -182,6 +215,21 @@ class MultiModalSequentialDataset(SequentialDataset):
         user = self.inter_feat[group_by].numpy()
         time = self.inter_feat[self.time_field].numpy()
         return self._copies(splitting.by_time(user, time, [ratio / total for ratio in ratios]))
+
+    def _split_by_file(self) -> list[Any]:
+        """Split as the files of ``benchmark_filename`` say."""
+        part = self.inter_feat.interaction.pop(PART).numpy()
+        datasets = self._copies(splitting.by_part(part, len(self.file_size_list)))
+        datasets[0]._targets = datasets[0]._only_own_targets()
+        return datasets
+
+    def _only_own_targets(self) -> Histories:
+        """The items that are a target of these rows, where they stand in the flat order; else 0."""
+        field, histories = item_list_field(self), self.inter_feat.histories
+        target = self.inter_feat.start + self.inter_feat[self.item_list_length_field]
+        own = torch.zeros_like(histories.columns[field])
+        own[target] = histories.columns[field][target]
+        return Histories({field: own}, histories.width)
 
     # Drawing
 
@@ -215,14 +263,9 @@ class MultiModalSequentialDataset(SequentialDataset):
     # Windows
 
     @property
-    def item_list_field(self) -> str:
-        """Name of the histories' items, ``item_id_list`` if items are ``item_id``."""
-        return f"{self.iid_field}{self.config['LIST_SUFFIX']}"
-
-    @property
     def target_list_field(self) -> str:
         """Name of the windows' targets, ``target_item_id_list``."""
-        return f"target_{self.item_list_field}"
+        return f"target_{item_list_field(self)}"
 
     @property
     def n_windows(self) -> int:
@@ -247,7 +290,11 @@ class MultiModalSequentialDataset(SequentialDataset):
         """Cut a training split into windows, for each epoch anew; all processes cut alike."""
         if isinstance(self.inter_feat, HistoryInteraction):
             length = self.inter_feat[self.item_list_length_field]
-            target = (self.inter_feat.start + length).numpy()
+            start = self.inter_feat.start
+            target = (start + length).numpy()
+            if self._targets is not None:
+                user = self.inter_feat[self.uid_field].numpy()
+                target = fill_gaps(target, start.numpy(), user)
             rng = np.random.default_rng([self.config["seed"], epoch])
             context = int(self.config["window_context"] * self.max_item_list_len)
             self._windows = make_windows(target, self.max_item_list_len, context, rng)
@@ -260,9 +307,10 @@ class MultiModalSequentialDataset(SequentialDataset):
         start, length, context = (torch.from_numpy(part[index]) for part in self._windows)
         if not isinstance(self.inter_feat, HistoryInteraction):
             return self._draw_benchmark_rows(start)
-        histories, field = self.inter_feat.histories, self.item_list_field
+        histories, field = self.inter_feat.histories, item_list_field(self)
         width = int(length.max())
-        target_seq = histories.cut(field, start + 1, length, width)
+        targets = histories if self._targets is None else self._targets
+        target_seq = targets.cut(field, start + 1, length, width)
         target_seq *= torch.arange(width) >= context[:, None]
         return Interaction(
             {
@@ -274,12 +322,12 @@ class MultiModalSequentialDataset(SequentialDataset):
 
     def _draw_benchmark_rows(self, row: torch.Tensor) -> Interaction:
         length = self.inter_feat[self.item_list_length_field][row]
-        item_seq = self.inter_feat[self.item_list_field][row, : int(length.max())]
+        item_seq = self.inter_feat[item_list_field(self)][row, : int(length.max())]
         target_seq = torch.zeros_like(item_seq)
         target_seq.scatter_(1, length[:, None] - 1, self.inter_feat[self.iid_field][row, None])
         return Interaction(
             {
-                self.item_list_field: item_seq,
+                item_list_field(self): item_seq,
                 self.target_list_field: target_seq,
                 self.item_list_length_field: length,
             }

@@ -10,10 +10,22 @@ def install() -> None:
 
     compat.mend()
 
-    from . import atomic_files, checkpoints, config, distributed, exact_time, registration, watching
+    from . import (
+        atomic_files,
+        checkpoints,
+        config,
+        distributed,
+        exact_time,
+        presplit,
+        registration,
+        splits,
+        watching,
+    )
 
     config.install()
     atomic_files.install()
+    splits.install()
+    presplit.install()
     exact_time.install()
     checkpoints.install()
     distributed.install()
