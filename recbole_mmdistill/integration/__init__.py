@@ -10,10 +10,13 @@ def install() -> None:
 
     compat.mend()
 
-    from . import checkpoints, config, distributed, exact_time, registration, watching
+    from . import caches, case_study, checkpoints, config
+    from . import distributed, exact_time, registration, watching
 
     config.install()
     exact_time.install()
+    caches.install()
+    case_study.install()
     checkpoints.install()
     distributed.install()
     registration.install()
