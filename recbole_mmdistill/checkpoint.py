@@ -146,7 +146,7 @@ def peek(path: str | Path) -> dict[str, Any]:
             tree = _tree(file.get_tensor(_DATA)) if file.metadata() == FORMAT else None
         return _decode(tree, _Nothing())
 
-    _check_regular(Path(path))
+    check_regular(Path(path))
     value = _guarded(path, read_data)
     if not isinstance(value, dict):
         raise UserError(f"{path} is no checkpoint of this package.", _WHOLE)
@@ -180,8 +180,19 @@ def map_tensors(change: Callable[[torch.Tensor], torch.Tensor], value: Any) -> A
 # Files
 
 
-def _check_regular(path: Path) -> None:
-    """Refuse what is no plain file before it is opened: a pipe would block."""
+def check_regular(path: Path) -> None:
+    """Refuse what is no plain file before it is opened: a pipe would block.
+
+    Parameters
+    ----------
+    path : Path
+        Of a checkpoint.
+
+    Raises
+    ------
+    UserError
+        There is no such file.
+    """
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -198,7 +209,7 @@ def _check_regular(path: Path) -> None:
 
 
 def _bytes_of(path: Path) -> bytes:
-    _check_regular(path)
+    check_regular(path)
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -10,8 +10,16 @@ def install() -> None:
 
     compat.mend()
 
-    from . import caches, case_study, checkpoints, config
-    from . import distributed, exact_time, registration, watching
+    from . import (
+        caches,
+        case_study,
+        checkpoints,
+        config,
+        distributed,
+        exact_time,
+        registration,
+        watching,
+    )
 
     config.install()
     exact_time.install()

@@ -110,8 +110,8 @@ def _make_folders_at_once() -> None:
 def _agree_on_checkpoint() -> None:
     """Name the checkpoint once, and load it only when it is there.
 
-    trainer/trainer.py:159 names it by each process's own clock, to the second, and :583 loads it without waiting
-    for the one process that writes it.
+    trainer/trainer.py:159 names it by each process's own clock, to the second, and :583 loads it
+    without waiting for the one process that writes it.
     """
     from recbole.trainer import Trainer
 

@@ -143,6 +143,8 @@ def _fill(model: Any, saved: Mapping[str, Any], config: Any, path: Any) -> None:
 
 def _compare_data(saved: Mapping[str, Any], config: Any, train_data: Any, path: Any) -> None:
     """Say which files have changed since the training; refuse features of another kind."""
+    if saved["vocabulary"] is None:
+        getLogger().warning(f"{path} does not know its tokens: its rows are taken as the data's")
     files = numbering.numbering_of(config).files  # type: ignore[union-attr]
     changed = sorted(name for name in files if files[name] != saved["files"].get(name))
     if changed and saved["files"]:
@@ -169,5 +171,10 @@ def _compare_data(saved: Mapping[str, Any], config: Any, train_data: Any, path: 
 
 def hash_features(train_data: Any) -> dict[str, np.ndarray]:
     """A number for each item's features, by modality; 0 where an item has none."""
-    features = getattr(getattr(train_data, "_dataset", None), "item_features", {})
-    return {modality: table.hash_items() for modality, table in features.items()}
+    dataset = getattr(train_data, "_dataset", None)
+    features = getattr(dataset, "item_features", None)
+    if not features:
+        return {}
+    if "feature_hashes" not in vars(dataset):  # once, not for each checkpoint
+        dataset.feature_hashes = {name: table.hash_items() for name, table in features.items()}
+    return dataset.feature_hashes

@@ -47,11 +47,6 @@ def contents(trainer: Any, epoch: int) -> dict[str, Any]:
     config = trainer.config
     numbered = numbering.numbering_of(config)
     train_data = vars(trainer.eval_collector).get("train_data")
-    layers = {
-        key: value
-        for key, value in trainer.model.other_parameter().items()
-        if not isinstance(value, torch.nn.Module)  # a layer of the model is in its state_dict
-    }
     others = {
         name: value.state_dict()
         for name, value in vars(trainer).items()
@@ -78,7 +73,7 @@ def contents(trainer: Any, epoch: int) -> dict[str, Any]:
         "files": {} if numbered is None else numbered.files,
         "features": hash_features(train_data),
         "state_dict": trainer.model.state_dict(),
-        "other_parameter": layers,
+        "other_parameter": _without_layers(trainer.model.other_parameter()),
         "optimizer": trainer.optimizer.state_dict(),
         "other_states": others,
         "random": _random_state(),
@@ -100,13 +95,18 @@ def _best_valid_result(trainer: Any) -> Any:
     return latest if is_best else trainer.best_valid_result
 
 
+def _without_layers(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Leave out layers of the model, which are in its ``state_dict``."""
+    return {k: v for k, v in (parameters or {}).items() if not isinstance(v, torch.nn.Module)}
+
+
 def _has_state(value: Any) -> bool:
     kinds = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
     return isinstance(value, kinds)
 
 
 def _random_state() -> dict[str, Any]:
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     return {
         "python": random.getstate(),
         "numpy": {"keys": keys, "rest": [kind, position, has_gauss, gauss]},
@@ -120,7 +120,7 @@ def _set_random_state(state: dict[str, Any]) -> None:
     if not 0 <= position <= 624:  # numpy does not check it, and would read beyond its keys
         raise ValueError(f"position {position} of numpy's random state")
     random.setstate(state["python"])
-    np.random.set_state((kind, state["numpy"]["keys"], position, has_gauss, gauss))
+    np.random.set_state((kind, state["numpy"]["keys"], position, has_gauss, gauss))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
     if len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
@@ -237,3 +237,44 @@ def newest(config: Any) -> Path | None:
             continue
         return path
     return None
+
+
+def convert_trusted(old: str | Path, new: str | Path) -> None:
+    """Make a safe checkpoint of one that RecBole pickled, by running what that file says.
+
+    Parameters
+    ----------
+    old : str or Path
+        A file that is trusted as a program is.
+    new : str or Path
+        Where to write. It knows no tokens, so it fits only the data that it was trained on.
+
+    Raises
+    ------
+    UserError
+        ``old`` is no checkpoint of RecBole, or ``new`` cannot be written.
+    """
+    checkpoint.check_regular(Path(old))
+    try:
+        saved = torch.load(old, map_location="cpu", weights_only=False)
+        config, state = saved["config"], saved["state_dict"]
+        value = {
+            "model": config["model"],
+            "dataset": config["dataset"],
+            "options": options_of(config),
+            "settings": settings_of(config),
+            "epoch": saved["epoch"],
+            "cur_step": saved.get("cur_step", 0),
+            "best_valid_score": saved.get("best_valid_score", 0.0),
+            "vocabulary": None,
+            "files": {},
+            "features": {},
+            "state_dict": state,
+            "other_parameter": _without_layers(saved.get("other_parameter")),
+            "optimizer": saved.get("optimizer"),
+        }
+    except Exception as error:
+        raise UserError(
+            f"{old} is no checkpoint that RecBole pickled ({type(error).__name__}: {error}).", OTHER
+        ) from error
+    checkpoint.write(new, value)

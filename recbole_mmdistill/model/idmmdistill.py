@@ -196,7 +196,11 @@ class IDMMDistill(SequentialRecommender):
 
         An ID that was never trained is no source.
         """
-        present = {name: embed.table.present for name, embed in self.source_embedding.items()}
+        present: dict[str, Tensor] = {
+            name: embed.table.present
+            for name, embed in self.source_embedding.items()
+            if isinstance(embed, SourceEmbedding)
+        }
         present[ID] = torch.zeros(self.n_items, dtype=torch.bool)
         present[ID][self._trained_items.cpu()] = True
         always = torch.ones(self.n_items, dtype=torch.bool)
