@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..errors import UserError
@@ -16,7 +17,8 @@ def install() -> None:
 
     utils/case_study.py:53 takes the rows of the test data that are of the users asked for. A user
     without one is left out in silence and one with several has several, so that nobody can tell
-    whose a row of the result is.
+    whose a row of the result is. For a model that is not sequential a user without a row is an
+    error of types.
     """
     from recbole.utils import case_study
 
@@ -41,11 +43,14 @@ def _check_users(users: torch.Tensor, test_data: Any) -> None:
         )
     known = (users >= 1) & (users < dataset.user_num)
     _refuse(users[~known].tolist(), "are no users of the dataset")
+    tokens = np.array(dataset.field2id_token[field], dtype=object)[users.numpy()]
     if test_data.is_sequential:
         n_rows = torch.bincount(dataset.inter_feat[field], minlength=dataset.user_num)[users]
-        tokens = dataset.id2token(field, users)
-        _refuse(tokens[(n_rows == 0).numpy()].tolist(), "have no row in the test data")
         _refuse(tokens[(n_rows > 1).numpy()].tolist(), "have several rows in the test data")
+        has_row = (n_rows > 0).tolist()
+    else:
+        has_row = [test_data.uid2history_item[user] is not None for user in users]
+    _refuse(tokens[~np.array(has_row)].tolist(), "have no row in the test data")
 
 
 def _refuse(users: list[Any], what: str) -> None:

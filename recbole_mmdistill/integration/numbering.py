@@ -71,7 +71,10 @@ def install() -> None:
         known = vars(self.config).get("known_tokens")
         if known is not None:
             _renumber(self, known)
-        tokens = {name: np.asarray(of, dtype=object) for name, of in self.field2id_token.items()}
+        tokens = {
+            str(name): np.array(tokens, dtype=object)
+            for name, tokens in self.field2id_token.items()
+        }
         self.config.numbering = Numbering(tokens, hash_files(self.config))
         prepare(self)
 
@@ -98,7 +101,7 @@ def _renumber(dataset: Any, known: Vocabulary) -> None:
     from recbole.utils import FeatureType
 
     new_tokens = {}
-    for field, tokens in list(dataset.field2id_token.items()):
+    for field, tokens in {str(f): t for f, t in dataset.field2id_token.items()}.items():
         if field not in known:
             raise UserError(
                 f"The checkpoint knows no tokens of the field {field!r}.",
