@@ -1,8 +1,8 @@
 """Kills training at random moments and looks whether the checkpoint it leaves can be used.
 
-``python -m tests.kills [--kills=100] [--model=IDMMDistill]`` in the project's root. Each round
-starts a run in a temporary folder, or lets the one that was killed go on, ends it with SIGKILL after
-a random time, loads its checkpoint and compares its plain data with its tensors.
+``python -m tests.kills [--kills=100] [--model=IDMMDistill]`` in the project's root. The first round
+starts a run in a temporary folder; each other one lets the run that was killed go on. A round ends
+with SIGKILL at a random time, and with a look whether the checkpoint loads.
 """
 
 from __future__ import annotations

@@ -171,10 +171,8 @@ def _compare_data(saved: Mapping[str, Any], config: Any, train_data: Any, path: 
 
 def hash_features(train_data: Any) -> dict[str, np.ndarray]:
     """A number for each item's features, by modality; 0 where an item has none."""
-    dataset = getattr(train_data, "_dataset", None)
-    features = getattr(dataset, "item_features", None)
-    if not features:
-        return {}
-    if "feature_hashes" not in vars(dataset):  # once, not for each checkpoint
+    dataset: Any = getattr(train_data, "_dataset", None)
+    features = getattr(dataset, "item_features", {})
+    if features and "feature_hashes" not in vars(dataset):  # once, not for each checkpoint
         dataset.feature_hashes = {name: table.hash_items() for name, table in features.items()}
-    return dataset.feature_hashes
+    return dataset.feature_hashes if features else {}

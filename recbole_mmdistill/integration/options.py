@@ -17,7 +17,7 @@ from . import numbering
 # Of the machine and of one start of a run: no part of what a checkpoint says.
 OF_MACHINE = {
     *("gpu_id", "device", "single_spec", "local_rank", "nproc", "world_size", "ip", "port"),
-    *("offset", "log_wandb", "config_files", "metrics_file"),
+    *("offset", "log_wandb", "config_files", "metrics_file", "resume"),
 }
 OTHER = "Give a checkpoint that this package wrote, or train the model again."
 

@@ -135,7 +135,7 @@ class IDMMDistill(SequentialRecommender):
 
         # Not persistent: facts about the dataset, not things learned.
         self.register_buffer("_present", self._find_present(), persistent=False)
-        self.register_load_state_dict_post_hook(lambda model, _: model._see_trained_items())
+        self.register_load_state_dict_post_hook(IDMMDistill._see_trained_items)
         self._init_branch_weights(config["branch_weights"])
         # RecBole's trainer never tells a model the epoch, and a run may be resumed: so the model
         # counts its own steps, and keeps the count in its checkpoint.
@@ -186,7 +186,7 @@ class IDMMDistill(SequentialRecommender):
         self.log_sharpness = nn.Parameter(torch.zeros(())) if is_learned else None
         self.log_stand_in = nn.Parameter(torch.zeros(len(self.branches))) if is_learned else None
 
-    def _see_trained_items(self) -> None:
+    def _see_trained_items(self, _: Any = None) -> None:
         """Derive from loaded counts which items training saw."""
         self._trained_items = self.train_count.nonzero().flatten()
         self._present = self._find_present().to(self.train_count.device)
