@@ -15,6 +15,7 @@ VERBS = {
     "features": "look at a dataset's features: coverage, duplicates, neighbours",
     "benchmark": "run models side by side, and report",
     "convert": "turn features of other tools into feature files, and back",
+    "unpickle": "make a safe checkpoint of an old one of RecBole that you trust",
 }
 USAGE = "\n".join(
     [

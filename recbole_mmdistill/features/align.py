@@ -108,6 +108,31 @@ class AlignedFeatures:
         withheld = items if self.withheld is None else items | self.withheld
         return replace(self, row_of_item=row_of_item, withheld=withheld)
 
+    def hash_items(self) -> np.ndarray:
+        """A number for each item's features, which changes with them; 0 where an item has none.
+
+        Not a cryptographic hash: it tells another encoder's or another text's features, not forged
+        ones.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``[n_items]``, int64.
+        """
+        n_bytes = self.n_tokens * self.dim * self.values.element_size()
+        rng = np.random.default_rng(0)
+        weight = rng.integers(1 << 63, size=n_bytes // 2, dtype=np.uint64) * 2 + 1
+        hashes = np.zeros(len(self.row_of_item), dtype=np.uint64)
+        item = np.flatnonzero(self.present.numpy())
+        for first in range(0, len(item), step := max(1, CHUNK_BYTES // n_bytes)):
+            some = item[first : first + step]
+            values = self.values[self.row_of_item[some]]
+            if self.token_mask is not None:
+                values = values.masked_fill(~self.token_mask[self.row_of_item[some]][..., None], 0)
+            words = values.reshape(len(some), -1).numpy().view(np.uint16)
+            hashes[some] = (words * weight).sum(1) | 1
+        return hashes.view(np.int64)
+
     def __reduce__(self) -> tuple[Any, ...]:
         known = (self.source, self.item_tokens, self.source.fingerprint)
         return _align_again, (*known, self.withheld)

@@ -12,6 +12,8 @@ def install() -> None:
 
     from . import (
         atomic_files,
+        caches,
+        case_study,
         checkpoints,
         config,
         distributed,
@@ -27,6 +29,8 @@ def install() -> None:
     splits.install()
     presplit.install()
     exact_time.install()
+    caches.install()
+    case_study.install()
     checkpoints.install()
     distributed.install()
     registration.install()

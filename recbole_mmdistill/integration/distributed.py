@@ -17,6 +17,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.utils.data.distributed import DistributedSampler
 
 from ..errors import UserError
+from .checkpoints import unique_name
 from .outcome import Outcome, keep_outcome
 
 # What RecBole's collector holds a row of for each user or interaction evaluated.
@@ -109,8 +110,8 @@ def _make_folders_at_once() -> None:
 def _agree_on_checkpoint() -> None:
     """Name the checkpoint once, and load it only when it is there.
 
-    trainer/trainer.py:159 names it by each process's own clock, and :583 loads it without waiting
-    for the one process that writes it.
+    trainer/trainer.py:159 names it by each process's own clock, to the second, and :583 loads it
+    without waiting for the one process that writes it.
     """
     from recbole.trainer import Trainer
 
@@ -118,6 +119,7 @@ def _agree_on_checkpoint() -> None:
 
     def __init__(self: Any, config: Any, model: Any) -> None:
         init(self, config, model)
+        self.saved_model_file = unique_name(self.saved_model_file)
         if not config["single_spec"]:
             name = [self.saved_model_file]
             torch.distributed.broadcast_object_list(name, src=0)

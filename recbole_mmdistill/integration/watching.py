@@ -34,6 +34,7 @@ def install() -> None:
 
     def _valid_epoch(self: Any, valid_data: Any, show_progress: bool = False) -> Any:
         score, result = valid_epoch(self, valid_data, show_progress)
+        self.valid_result = result  # a checkpoint of this epoch holds it
         if _is_watched(self):
             epoch = max(self.train_loss_dict, default=0)
             found = {

@@ -80,6 +80,7 @@ class IDMMDistill(SequentialRecommender):
     """
 
     input_type = InputType.POINTWISE
+    training_counts = ("train_count",)  # what a checkpoint fills with 0 for new tokens
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -120,12 +121,12 @@ class IDMMDistill(SequentialRecommender):
         self.item_encoder.start()
         self.user_encoder.start()
         # Items that are no target in training: their IDs say nothing, and they are no negatives,
-        # or else the modal branches would learn that what is new is never wanted.
+        # or else the modal branches would learn that what is new is never wanted. The counts are
+        # part of what was learned: a checkpoint keeps them when the data has grown.
         target = dataset.inter_feat[self.POS_ITEM_ID]
-        count = torch.bincount(target, minlength=self.n_items)
-        self.register_buffer("_trained_items", count.nonzero().flatten(), persistent=False)
+        self.register_buffer("train_count", torch.bincount(target, minlength=self.n_items))
         self.register_buffer(
-            "_popularity", count.clamp(min=1) / max(len(target), 1), persistent=False
+            "_trained_items", self.train_count.nonzero().flatten(), persistent=False
         )
         if config["use_id"]:
             self.id_embedding = nn.Embedding(self.n_items, self.hidden_size)
@@ -133,7 +134,8 @@ class IDMMDistill(SequentialRecommender):
         self.kd_pairs = parse_pairs(config["kd_pairs"] or [], self.branches)
 
         # Not persistent: facts about the dataset, not things learned.
-        self.register_buffer("_present", self._find_present(features), persistent=False)
+        self.register_buffer("_present", self._find_present(), persistent=False)
+        self.register_load_state_dict_post_hook(IDMMDistill._see_trained_items)
         self._init_branch_weights(config["branch_weights"])
         # RecBole's trainer never tells a model the epoch, and a run may be resumed: so the model
         # counts its own steps, and keeps the count in its checkpoint.
@@ -184,14 +186,23 @@ class IDMMDistill(SequentialRecommender):
         self.log_sharpness = nn.Parameter(torch.zeros(())) if is_learned else None
         self.log_stand_in = nn.Parameter(torch.zeros(len(self.branches))) if is_learned else None
 
-    def _find_present(self, features: Any) -> Tensor:
+    def _see_trained_items(self, _: Any = None) -> None:
+        """Derive from loaded counts which items training saw."""
+        self._trained_items = self.train_count.nonzero().flatten()
+        self._present = self._find_present().to(self.train_count.device)
+
+    def _find_present(self) -> Tensor:
         """Whether each item has each branch's source: bool ``[n_branches, n_items]``.
 
         An ID that was never trained is no source.
         """
-        present = {name: table.present for name, table in features.items()}
+        present: dict[str, Tensor] = {
+            name: embed.table.present
+            for name, embed in self.source_embedding.items()
+            if isinstance(embed, SourceEmbedding)
+        }
         present[ID] = torch.zeros(self.n_items, dtype=torch.bool)
-        present[ID][self._trained_items] = True
+        present[ID][self._trained_items.cpu()] = True
         always = torch.ones(self.n_items, dtype=torch.bool)
         return torch.stack([present.get(name, always) for name in self.branches])
 
@@ -367,7 +378,7 @@ class IDMMDistill(SequentialRecommender):
             return {}
         n_uniform = 0 if self.train_candidates == IN_BATCH else self.n_negatives
         log_q = log_inclusion(
-            self._popularity[candidates], len(positions.target), n_uniform, len(self._trained_items)
+            self._popularity(candidates), len(positions.target), n_uniform, len(self._trained_items)
         )
         own = torch.cat([item_seq, target_seq], dim=1)
         place = index[own]
@@ -375,6 +386,11 @@ class IDMMDistill(SequentialRecommender):
         no_candidate = (own == 0) | (place >= len(candidates))
         exclude = torch.where(no_candidate, index[target_seq.amax(1)][:, None], place)
         return {"log_q": log_q, "exclude": exclude, "group": positions.row}
+
+    def _popularity(self, item: Tensor) -> Tensor:
+        """Share of the training's targets that items are, ``[n]``; never 0."""
+        n_targets = self.train_count.sum().clamp(min=1)
+        return self.train_count[item].clamp(min=1) / n_targets
 
     def _user_states(self, vectors: Tensor, place: Tensor, positions: Positions) -> Tensor:
         """States at the predicting positions, ``[n_branches, n_targets, hidden_size]``.
