@@ -34,6 +34,7 @@ from .positions import Positions, find_positions
 from .repeats import RepeatBias
 from .sequence_encoder import SEQUENCE_ENCODERS
 from .user_encoder import USER_ENCODERS, UserEncoder
+from .whitening import is_fitting
 
 # Of a training step's rows and candidates, those that teach what an item without its ID is worth:
 # enough for one number, and too few to be felt in the step's time.
@@ -159,7 +160,7 @@ class IDMMDistill(SequentialRecommender):
             for name, embed in self.source_embedding.items()
             if how in (MEAN, name) and isinstance(embed, SourceEmbedding)
         ]
-        if chosen:
+        if chosen and is_fitting():
             item = torch.arange(self.n_items)
             parts = torch.stack([embed.reduced(item, self.hidden_size) for embed in chosen])
             known = parts.abs().sum(-1) > 0
