@@ -21,10 +21,21 @@ _FIT_ROWS = 100_000  # enough vectors for a covariance of a few hundred dimensio
 class Features(Protocol):
     """What is needed of :class:`recbole_mmdistill.features.AlignedFeatures`."""
 
-    values: Tensor  # [n_rows, n_tokens, dim]
-    token_mask: Tensor | None  # bool [n_rows, n_tokens]
-    row_of_item: Tensor  # int64 [n_items], -1 = missing
-    present: Tensor  # bool [n_items]
+    @property
+    def values(self) -> Tensor:
+        """``[n_rows, n_tokens, dim]``."""
+
+    @property
+    def token_mask(self) -> Tensor | None:
+        """Bool ``[n_rows, n_tokens]``, True where a token is real; None: all are."""
+
+    @property
+    def row_of_item(self) -> Tensor:
+        """Int64 ``[n_items]``, -1 = missing."""
+
+    @property
+    def present(self) -> Tensor:
+        """Bool ``[n_items]``."""
 
 
 class FeatureTable:
