@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -56,8 +57,8 @@ def check_feature_path(feature_path: Any, modalities: Sequence[str]) -> None:
         return
     if not _is_path(feature_path):
         raise UserError(f"feature_path is {feature_path!r}, which is no path.", f"{_HOW}.")
-    if not Path(feature_path).is_dir():
-        what = "is a file" if Path(feature_path).is_file() else "does not exist"
+    if not os.path.isdir(feature_path):
+        what = "is a file" if os.path.isfile(feature_path) else "does not exist"
         raise UserError(f"feature_path is the folder {feature_path}, which {what}.", f"{_HOW}.")
 
 
@@ -97,7 +98,7 @@ def find_features(
     elif feature_path is not None:
         found = _open_in(Path(feature_path), name, modality)
         if found is None:
-            there = (entry.name for entry in Path(feature_path).iterdir())
+            there = os.listdir(feature_path)
             raise UserError(
                 f"feature_path is {feature_path}, where there is neither {name}.safetensors nor "
                 f"{name}.npy.",
@@ -113,15 +114,17 @@ def find_features(
 
 def _open_in(folder: Path, name: str, modality: str) -> FeatureSource | None:
     for suffix in ("safetensors", "npy"):
-        if (folder / f"{name}.{suffix}").is_file():
+        if os.path.isfile(folder / f"{name}.{suffix}"):
             return _open(folder / f"{name}.{suffix}", modality)
     return None
 
 
 def _open_named(modality: str, path: Path) -> FeatureSource:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        there = (entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else ()
+    if not os.path.isfile(path):
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
+        there = (
+            (entry.name for entry in path.parent.iterdir()) if os.path.isdir(path.parent) else ()
+        )
         raise UserError(
             f"feature_path of {modality} is the file {path}, which {what}.",
             f"Give a .safetensors or .npy file{near(path.name, there)}.",

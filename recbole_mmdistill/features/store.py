@@ -391,7 +391,7 @@ def how_to_make(path: Path) -> str:
 
 def _read_header(path: Path) -> tuple[dict[str, str], dict[str, StoredArray]]:
     """Give metadata and arrays of a file, once it is certain that it is a feature file."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"There is no feature file {path}.", how_to_make(path))
     metadata, arrays = read_safetensors_header(path, REMAKE)
     required = {"content_hash", "format_version", *asdict(FeatureInfo(""))}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
+
+import numpy as np
 
 NUMBERS = (0, -1, 1, 2, 3, 255, 2**31, 2**63, -(2**63), 2**64, 10**30, 0.5, -0.0, 1e308)
 NUMBERS += (math.nan, math.inf, -math.inf)
@@ -88,14 +91,25 @@ def of(*samples: bytes, words: Sequence[bytes] = ()) -> Callable[[Random], bytes
 
 
 def npy(*samples: bytes) -> Callable[[Random], bytes]:
-    """Make ``.npy`` files whose headers are changed and have the length that they say."""
+    """Make ``.npy`` files whose headers are changed, and sound headers before any bytes."""
     words = [b"'descr'", b"'shape'", b"<f4", b"|O", b"<U3", b"<U0", b"f16", b"True", b"(", b"),"]
     words += [b"(3, -2)", b"(True, 2)", b"(3L, 2)", b"[('a', '<f4')]", b"i4,(,)f8", b"{", b"1e3"]
 
     def make(rng: Random) -> bytes:
         sample = rng.choice(samples)
-        if rng.random() < 0.3:
+        kind = rng.random()
+        if kind < 0.2:
             return mutated(rng, sample, words)
+        if kind < 0.6:
+            dtype = np.dtype(rng.choice(("<f2", "<f4", ">f4", "<f8", "<i8", "|u1", "|b1", "<U2")))
+            shape = rng.choice(((3, 2), (3, 1, 2), (3,), (2, 3), (3, 2, 2), (3, 0), ()))
+            head = {"descr": dtype.str, "fortran_order": rng.random() < 0.3, "shape": shape}
+            file = io.BytesIO()
+            np.lib.format.write_array_header_1_0(file, head)
+            size = math.prod(shape) * dtype.itemsize
+            bits = rng.choice((b"\0", b"\1", b"\x3c", b"\xff", b"a\0\0\0", b"\0\xd8\0\0"))
+            body = rng.randbytes(size) if rng.random() < 0.3 else (bits * size)[:size]
+            return file.getvalue() + body
         header, body = sample[10 : 10 + sample[8]], sample[10 + sample[8] :]
         header = mutated(rng, header, words)
         if rng.random() < 0.5:

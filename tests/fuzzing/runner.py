@@ -155,16 +155,30 @@ def _size(made: Any) -> int:
 
 
 def _shrunk(failure: Failure) -> Any:
-    """Take away pieces of a text or bytes for as long as it fails in the same way."""
-    made, step = failure.input, _size(failure.input) // 2
-    tries = _SHRINKING if isinstance(made, (bytes, str)) and "Timeout" not in failure.where else 0
-    while step and tries > 0:
-        for first in range(0, len(made), step):
-            tries -= 1
-            smaller = made[:first] + made[first + step :]
-            if tries >= 0 and how_it_ends(failure.target, smaller) == failure.where:
-                made = smaller
-                break
-        else:
-            step //= 2
+    """Take pieces away from an input for as long as it fails in the same way."""
+    made, tries = failure.input, 0 if "Timeout" in failure.where else _SHRINKING
+    candidates = _smaller(made)
+    while tries > 0 and (candidate := next(candidates, None)) is not None:
+        tries -= 1
+        if how_it_ends(failure.target, candidate) == failure.where:
+            made = candidate
+            candidates = _smaller(made)
     return made
+
+
+def _smaller(made: Any) -> Iterator[Any]:
+    """Inputs with a piece less, the largest pieces first."""
+    if isinstance(made, (bytes, str, list, tuple)):
+        step = len(made) // 2 or len(made)
+        while step:
+            for first in range(0, len(made), step):
+                yield made[:first] + made[first + step :]
+            step //= 2
+    if isinstance(made, dict):
+        for key in made:
+            yield {other: inner for other, inner in made.items() if other != key}
+        for key, inner in made.items():
+            yield from ({**made, key: less} for less in _smaller(inner))
+    if isinstance(made, list):
+        for at, inner in enumerate(made):
+            yield from ([*made[:at], less, *made[at + 1 :]] for less in _smaller(inner))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ class Format(ABC):
 
 def check_file(path: Path, advice: str) -> None:
     """Raise a UserError with `advice` if there is no such file, or it may not be read."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"There is no file {path}.", advice)
     try:
         path.open("rb").close()

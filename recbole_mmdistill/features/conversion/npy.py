@@ -97,10 +97,12 @@ def _tokens_of_array(path: Path) -> list[str]:
             "row of strings or integers.",
             advice,
         )
-    try:
-        return stored.map().astype(str).tolist()
-    except ValueError as error:  # numbers that are no characters
-        raise UserError(f"{path} holds what is no text: {error}.", advice) from None
+    array = stored.map()
+    if array.dtype.kind == "U":
+        codes = array.view(f"{array.dtype.str[0]}u4")
+        if ((codes > 0x10FFFF) | (codes >> 11 == 0x1B)).any():  # what no Unicode text holds
+            raise UserError(f"{path} holds numbers that are no characters.", advice)
+    return array.astype(str).tolist()
 
 
 def _lines(path: Path) -> list[str]:
