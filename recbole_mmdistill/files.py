@@ -115,13 +115,13 @@ def read_yaml(file: str) -> dict[str, Any]:
         It does not exist, is no YAML, or holds something else than settings.
     """
     path = Path(file)
-    if not path.is_file():
-        folder = path.parent if path.parent.is_dir() else Path()
+    if not os.path.isfile(path):
+        folder = path.parent if os.path.isdir(path.parent) else Path()
         close = near(path.name, (entry.name for entry in folder.iterdir()))
         raise UserError(f"There is no config file {file}.", f"Give a YAML file{close}.")
     try:
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # PyYAML raises nearly anything at a value that it cannot make
         reason = " ".join(str(error).split())
         raise UserError(f"{file} is no YAML: {reason}.", "Mend it there.") from None
     if not isinstance(read, dict):

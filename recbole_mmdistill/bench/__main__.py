@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from . import data, epoch, extraction, report
+from . import data, epoch, extraction, report, whitening
 
 _BENCHMARKS: dict[str, Any] = {
     "epoch": epoch.measure,
@@ -17,6 +17,7 @@ _BENCHMARKS: dict[str, Any] = {
     "data": data.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
+    "whitening": whitening.measure,
 }
 _FILES = {
     "epoch": (),
@@ -24,6 +25,7 @@ _FILES = {
     "data": (),
     "extraction": ("data", "weights", "encoder"),
     "extraction-memory": ("encoder",),
+    "whitening": (),
 }
 
 

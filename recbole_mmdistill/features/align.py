@@ -232,17 +232,16 @@ def _check_finite(source: FeatureSource, row_of_item: torch.Tensor) -> None:
     """Raise a UserError if a used row holds NaN or inf; a chunk at a time, in file order."""
     rows = row_of_item[row_of_item >= 0].sort().values
     row_bytes = source.values[0].numel() * source.values.element_size()
-    bad = [
-        chunk[~source.values[chunk].isfinite().all(dim=2).all(dim=1)]
-        for chunk in rows.split(max(1, CHUNK_BYTES // row_bytes))
-    ]
-    bad_rows = torch.cat(bad) if bad else rows
-    if len(bad_rows):
-        row = int(bad_rows[0])
+    bad = []
+    for chunk in rows.split(max(1, CHUNK_BYTES // row_bytes)):
+        is_finite = np.isfinite(source.values[chunk].numpy()).all(axis=(1, 2))
+        bad += chunk[torch.from_numpy(~is_finite)].tolist()
+    if bad:
+        row = bad[0]
         feature = source.values[row].flatten()
         value = feature[~feature.isfinite()][0].item()
         raise UserError(
-            f"{len(bad_rows)} items of {source.name} hold numbers that are not finite: first item "
+            f"{len(bad)} items of {source.name} hold numbers that are not finite: first item "
             f"{source.item_tokens[row]!r} (row {row}), with {value}.",
             "Make these features again, or leave the items out: an item may lack a modality.",
         )

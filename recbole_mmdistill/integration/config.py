@@ -40,7 +40,7 @@ def literal(text: str) -> Any:
         # Words without quotes in brackets, as YAML has them; Python's literals need the quotes.
         try:
             return yaml.safe_load(text)
-        except yaml.YAMLError:
+        except Exception:  # PyYAML raises nearly anything at a value that it cannot make
             pass
     return text
 

@@ -30,10 +30,11 @@ from .losses import (
     ramp,
 )
 from .options import FULL, IN_BATCH, LEARNED, check_options, resolve_candidates
-from .positions import Positions, find_positions
+from .positions import Positions, find_positions, last_items
 from .repeats import RepeatBias
 from .sequence_encoder import SEQUENCE_ENCODERS
 from .user_encoder import USER_ENCODERS, UserEncoder
+from .whitening import is_fitting
 
 # Of a training step's rows and candidates, those that teach what an item without its ID is worth:
 # enough for one number, and too few to be felt in the step's time.
@@ -161,7 +162,7 @@ class IDMMDistill(SequentialRecommender):
             for name, embed in self.source_embedding.items()
             if how in (MEAN, name) and isinstance(embed, SourceEmbedding)
         ]
-        if chosen:
+        if chosen and is_fitting():
             item = torch.arange(self.n_items)
             parts = torch.stack([embed.reduced(item, self.hidden_size) for embed in chosen])
             known = parts.abs().sum(-1) > 0
@@ -512,40 +513,55 @@ class IDMMDistill(SequentialRecommender):
     def forward(self, item_seq: Tensor, item_seq_len: Tensor) -> Tensor:
         """User states of the scoring branches side by side.
 
+        Of a history longer than ``MAX_ITEM_LIST_LENGTH`` the last items are read. The state of an
+        empty one is 0, so that all items have the score 0: nothing is known of the user.
+
         Parameters
         ----------
         item_seq : Tensor
             Histories, ``[B, T]``, 0 = padding on the right.
         item_seq_len : Tensor
-            ``[B]``.
+            ``[B]``, from 0 to T.
 
         Returns
         -------
         Tensor
             ``[B, n_scoring * hidden_size]``.
+
+        Raises
+        ------
+        UserError
+            A length is below 0 or beyond T.
         """
-        item_seq = item_seq[:, : int(item_seq_len.max())]
-        last = torch.arange(len(item_seq), device=item_seq.device), item_seq_len - 1
+        item_seq, item_seq_len = last_items(item_seq, item_seq_len, self.max_seq_length)
+        row = torch.arange(len(item_seq), device=item_seq.device)
+        last = row, (item_seq_len - 1).clamp(min=0)
         states = self.user_encoder(self._item_table.get(), item_seq, last, self._scoring)
+        states = states.masked_fill((item_seq_len == 0)[:, None], 0)
         return states.transpose(0, 1).flatten(1)
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Scores of all items, ``[B, n_items]``."""
-        item_seq, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
+        """Scores of all items, ``[B, n_items]``; histories of any length, see :meth:`forward`."""
+        item_seq, length = self._histories(interaction)
         scores = self.forward(item_seq, length) @ self.score_table().T
         if self.repeat_bias is not None:
             scores.scatter_add_(1, item_seq, self._own_bias(item_seq, length).to(scores.dtype))
         return scores
 
     def predict(self, interaction: Interaction) -> Tensor:
-        """Scores of one item for each row, ``[B]``."""
-        item_seq, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
+        """Scores of one item for each row, ``[B]``; histories of any length."""
+        item_seq, length = self._histories(interaction)
         item = interaction[self.ITEM_ID]
         score = (self.forward(item_seq, length) * self.score_table()[item]).sum(-1)
         if self.repeat_bias is not None:
             own = self._own_bias(item_seq, length)
             score = score + own.masked_fill(item_seq != item[:, None], 0).sum(-1)
         return score
+
+    def _histories(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """What scores are made of: the last items of each history, and their number."""
+        item_seq, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
+        return last_items(item_seq, length, self.max_seq_length)
 
     def _own_bias(self, item_seq: Tensor, item_seq_len: Tensor) -> Tensor:
         """What the final score of each item of a history gets on top, ``[B, T]``; once for each.

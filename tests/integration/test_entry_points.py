@@ -61,8 +61,7 @@ def test_a_saved_model_loads_in_a_process_that_knows_only_the_package():
 def test_features_are_not_in_the_checkpoint():
     run_recbole("IDMMDistill", "small", config_dict=SMALL)
     *_, model, _, _, _, _ = load_data_and_model(saved_checkpoint())[:6]
-    n_vectors = model.source_embedding["text"].table.sample(99).shape[0]
-    assert n_vectors == 15
+    assert len(model.source_embedding["text"].table.sample(99)) == 15
     assert not any(tensor.shape[:1] == (15,) for tensor in model.state_dict().values())
 
 

@@ -124,7 +124,7 @@ class _Table:
             raise self._wrong(number, found)
         try:
             with np.errstate(over="ignore"):
-                vector = np.array(words, dtype=np.float32)
+                vector = np.array([float(word) for word in words], dtype=np.float32)
         except ValueError as error:
             found = f"has something in {self.field} that is no number ({error})"
             raise self._wrong(number, found) from None
