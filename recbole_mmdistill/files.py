@@ -1,4 +1,4 @@
-"""Results reach the disk whole or not at all; a YAML file is read, or said to be none."""
+"""Results reach the disk whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import yaml
-
-from .errors import UserError, near
+from .errors import UserError
 
 
 @contextmanager
@@ -84,37 +82,3 @@ def write_json(path: Path, value: Any) -> None:
         It cannot be written there; what was there before is still whole.
     """
     write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def read_yaml(file: str) -> dict[str, Any]:
-    """Read a YAML file of settings.
-
-    Parameters
-    ----------
-    file : str
-        Its path.
-
-    Returns
-    -------
-    dict of str to object
-
-    Raises
-    ------
-    UserError
-        It does not exist, is no YAML, or holds something else than settings.
-    """
-    path = Path(file)
-    if not path.is_file():
-        folder = path.parent if path.parent.is_dir() else Path()
-        close = near(path.name, (entry.name for entry in folder.iterdir()))
-        raise UserError(f"There is no config file {file}.", f"Give a YAML file{close}.")
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{file} is no YAML: {reason}.", "Mend it there.") from None
-    if not isinstance(read, dict):
-        raise UserError(
-            f"{file} holds {type(read).__name__}, no options.", "Write one `key: value` a line."
-        )
-    return read

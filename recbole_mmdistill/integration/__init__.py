@@ -10,11 +10,22 @@ def install() -> None:
 
     compat.mend()
 
-    from . import checkpoints, config, distributed, exact_time, registration, watching
+    from . import (
+        checkpoints,
+        config,
+        distributed,
+        evaluated,
+        exact_time,
+        registration,
+        topk,
+        watching,
+    )
 
     config.install()
+    evaluated.install()
     exact_time.install()
     checkpoints.install()
     distributed.install()
     registration.install()
+    topk.install()
     watching.install()
