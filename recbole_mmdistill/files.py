@@ -82,3 +82,24 @@ def write_json(path: Path, value: Any) -> None:
         It cannot be written there; what was there before is still whole.
     """
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def is_file_part(text: str) -> bool:
+    """Whether a text can be part of the name of a file, and cannot lead out of its folder.
+
+    Parameters
+    ----------
+    text : str
+        For example a dataset's name.
+
+    Returns
+    -------
+    bool
+    """
+    return (
+        0 < len(text) <= 150
+        and text.isprintable()
+        and text == text.strip()
+        and text not in (".", "..")
+        and not set(text) & set("/\\")
+    )

@@ -14,7 +14,6 @@ from .files import write_json
 from .settings import Checked, Request
 
 
-
 def run(request: Request) -> dict[str, Any]:
     """Train, evaluate, and print the table of test metrics.
 

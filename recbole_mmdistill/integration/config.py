@@ -1,4 +1,4 @@
-"""RecBole's ``Config``: reads settings as data, has them checked, and knows this package's files."""
+"""RecBole's ``Config``: reads settings as data, has them checked, knows this package's files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from ..settings import (
     check_settings,
     is_text,
     literal,
+    log_unread,
     parse_command_line,
     parse_yaml,
     read_options,
     read_yaml,
 )
+
+CONFIG_DICT = "config_dict"
 
 
 def properties(kind: str, name: str) -> dict[str, Any]:
@@ -47,11 +50,21 @@ def defaults(model: str | type, dataset: str) -> tuple[Any, dict[str, Any]]:
     model_class : type
     settings : dict of str to object
         Of the property files, in RecBole's order (config/configurator.py:234).
+
+    Raises
+    ------
+    UserError
+        The model needs a package that is not installed.
     """
     from recbole.config import Config
     from recbole.utils import get_model
 
-    model_class: Any = get_model(model) if isinstance(model, str) else model
+    try:
+        model_class: Any = get_model(model) if isinstance(model, str) else model
+    except ModuleNotFoundError as error:  # the models of RecBole's exlib_recommender
+        raise UserError(
+            f"{model} needs {error.name}, which is not installed.", f"pip install {error.name}"
+        ) from None
     config = Config.__new__(Config)
     config._init_parameters_category()
     config.external_config_dict = {}
@@ -100,7 +113,7 @@ def install() -> None:
             key: _read(key, value) if isinstance(value, str) else value
             for key, value in (config_dict or {}).items()
         }
-        self._layers.append(("config_dict", settings))
+        self._layers.append((CONFIG_DICT, settings))
         return settings
 
     def _load_cmd_line(self: Any) -> dict[str, Any]:
@@ -122,7 +135,9 @@ def install() -> None:
             if names[key] is None:
                 raise UserError(f"No {key} is given.", f"Give {key} as an argument or an option.")
         if layers is not None:
-            check_settings(names["model"], names["dataset"], layers)
+            unread = check_settings(names["model"], names["dataset"], layers)
+            files = [source for source, _ in layers if source not in (CONFIG_DICT, SCRIPT)]
+            log_unread(names["model"], unread, files)
         return look_up(self, names["model"], names["dataset"])
 
     def _update_internal_config_dict(self: Any, file: str) -> Any:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from ..errors import UserError, near
-from ..settings import literal, show
+from ..errors import UserError, near, show
+from ..settings import literal
 
 
 def install() -> None:

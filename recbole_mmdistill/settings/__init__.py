@@ -3,17 +3,17 @@
 from .check import (
     COMMAND_LINE,
     SCRIPT,
-    Layers,
     check_settings,
     check_topk,
+    log_unread,
     wrong_value,
     wrong_values,
 )
-from .kinds import show
 from .literal import as_typed, literal, parse_command_line
 from .names import model_names
 from .request import Checked, Request, read_request, read_words
-from .schema import DERIVED, PLACES, Option, is_text, options_of, read_options
+from .schema import DERIVED, PLACES, SURROUNDINGS, Option, is_text, options_of, read_options
+from .together import Layers
 from .yaml_file import parse_yaml, read_yaml
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "DERIVED",
     "PLACES",
     "SCRIPT",
+    "SURROUNDINGS",
     "Checked",
     "Layers",
     "Option",
@@ -30,6 +31,7 @@ __all__ = [
     "check_topk",
     "is_text",
     "literal",
+    "log_unread",
     "model_names",
     "options_of",
     "parse_command_line",
@@ -38,7 +40,6 @@ __all__ = [
     "read_request",
     "read_words",
     "read_yaml",
-    "show",
     "wrong_value",
     "wrong_values",
 ]

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Iterable, Iterator, Mapping
 from logging import getLogger
 from typing import Any
 
-from ..errors import UserError, near
-from .kinds import not_plain, show
-from .names import wrong_dataset, wrong_model
+from ..datasets import wrong_dataset
+from ..errors import UserError, near, show
+from .kinds import not_plain
+from .names import wrong_model
 from .nested import CHECKS
 from .schema import DERIVED, Option, options_of, other_models, read_options
+from .together import Layers, wrong_together
 
 COMMAND_LINE = "the command line"
 SCRIPT = "the script's command line"
-DEFAULTS = "the defaults"
-
-Layers = Sequence[tuple[str, Mapping[str, Any]]]
 
 
-def check_settings(model: Any, dataset: Any, layers: Layers) -> None:
+def check_settings(model: Any, dataset: Any, layers: Layers) -> dict[str, list[str]]:
     """Check all settings of a run, or of a checkpoint, at once.
 
     Parameters
@@ -34,6 +31,11 @@ def check_settings(model: Any, dataset: Any, layers: Layers) -> None:
     layers : sequence of (str, Mapping)
         Where settings come from, as messages call it (a file's path, :data:`COMMAND_LINE`), and
         the settings; the last has the last word.
+
+    Returns
+    -------
+    dict of str to list of str
+        Of each source, the options of other models, which this one does not read.
 
     Raises
     ------
@@ -55,21 +57,28 @@ def check_settings(model: Any, dataset: Any, layers: Layers) -> None:
         raise UserError("; ".join(wrong) + ".", "Give the names of a model and a dataset.")
     faults = []
     wrong_keys = set()
+    unread: dict[str, list[str]] = {}
     options = options_of(name, dataset)
     for source, settings in layers:
-        unread: list[str] = []
+        others = unread.setdefault(source, [])
         for key, value in settings.items():
-            found = list(_faults(name, options, key, value, source, is_own_class, unread))
+            found = list(_faults(name, options, key, value, source, is_own_class, others))
             if found:
                 wrong_keys.add(key)
                 faults += [f"{source}: {fault}" for fault in found]
-        if unread and source not in (COMMAND_LINE, "config_dict"):
-            getLogger().warning(f"{source}: {name} does not read {', '.join(unread)}")
-    faults += _together(model, dataset, layers, options, wrong_keys)
+    faults += wrong_together(model, dataset, layers, options, wrong_keys)
     if faults:
         raise UserError(
             "; ".join(faults) + ".", "docs/options.md lists every option and what it may be."
         )
+    return {source: keys for source, keys in unread.items() if keys}
+
+
+def log_unread(model: str, unread: Mapping[str, list[str]], sources: Iterable[str]) -> None:
+    """Log which options of some sources the model does not read."""
+    for source in sources:
+        if source in unread:
+            getLogger().warning(f"{source}: {model} does not read {', '.join(unread[source])}")
 
 
 def wrong_values(model: str, settings: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -144,147 +153,6 @@ def _faults(
         yield from found[0]
     else:
         unread.append(key)
-
-
-@dataclass
-class _Merged:
-    """The settings in force, each with its source, and the options of the model."""
-
-    options: Mapping[str, Option]
-    values: dict[str, Any]
-    sources: dict[str, str]
-
-    def says(self, key: str) -> str:
-        return f"{self.sources.get(key, DEFAULTS)}: {key} is {show(self.values.get(key))}"
-
-
-def _together(
-    model: Any,
-    dataset: str,
-    layers: Layers,
-    options: Mapping[str, Option],
-    wrong_keys: set[str],
-) -> Iterator[str]:
-    """What does not go together; options whose values are wrong are left out."""
-    from ..integration.config import defaults
-
-    model_class, values = defaults(model, dataset)
-    sources = {}
-    for source, settings in layers:
-        values.update(settings)
-        sources.update(dict.fromkeys(settings, source))
-    merged = _Merged(options, values, sources)
-    for needed, rule in _RULES:
-        if not wrong_keys.intersection(needed) and all(key in values and key in options for key in needed):
-            yield from rule(merged, model_class)
-
-
-def _valid_metric(merged: _Merged, model_class: Any) -> Iterator[str]:
-    from recbole.evaluator.register import metrics_dict
-
-    metrics = merged.values["metrics"]
-    topk = merged.values["topk"]
-    metrics = [metrics] if isinstance(metrics, str) else metrics
-    topk = [topk] if isinstance(topk, int) else topk
-    computed = []
-    for metric in metrics:
-        # GAUC is a ranking metric, but of no topk.
-        is_topk = "rec.items" in metrics_dict[metric.lower()].metric_need
-        is_topk |= "rec.topk" in metrics_dict[metric.lower()].metric_need
-        computed += [f"{metric}@{k}" for k in topk] if is_topk else [metric]
-    asked = merged.values["valid_metric"].lower()
-    if asked not in [metric.lower() for metric in computed]:
-        yield (
-            f"{merged.says('valid_metric')}, which is not computed: metrics and topk give "
-            f"{', '.join(computed[:12])}"
-        )
-
-
-def _one_type_of_metrics(merged: _Merged, model_class: Any) -> Iterator[str]:
-    from recbole.evaluator.register import metric_types
-    from recbole.utils import EvaluatorType
-
-    metrics = merged.values["metrics"]
-    metrics = [metrics] if isinstance(metrics, str) else metrics
-    types = {metric_types[metric.lower()] for metric in metrics}
-    if len(types) > 1:
-        yield f"{merged.says('metrics')}, which mixes metrics of rankings and of values"
-    mode = merged.values["eval_args"].get("mode", "full")
-    modes = set(mode.values()) if isinstance(mode, Mapping) else {mode}
-    if types == {EvaluatorType.VALUE} and "full" in modes:
-        yield (
-            f"{merged.says('metrics')}, of values, which go with the mode labeled, uniN or popN of "
-            "eval_args, not with full"
-        )
-
-
-def _sequential(merged: _Merged, model_class: Any) -> Iterator[str]:
-    from recbole.utils import ModelType
-
-    if model_class.type != ModelType.SEQUENTIAL:
-        return
-    order = merged.values["eval_args"].get("order", "RO")
-    if order != "TO":
-        source = merged.sources.get("eval_args", DEFAULTS)
-        yield f"{source}: order of eval_args is {order!r}, but sequential models need 'TO'"
-    if merged.values["repeatable"] is not True:
-        yield f"{merged.says('repeatable')}, but sequential models need True"
-    needs_none = not hasattr(model_class, "input_type") and merged.values.get("loss_type") == "CE"
-    negatives = merged.values.get("train_neg_sample_args")
-    if needs_none and "train_neg_sample_args" in merged.sources and isinstance(negatives, Mapping):
-        if negatives.get("distribution", "uniform") not in (None, "none", "None"):
-            yield f"{merged.says('train_neg_sample_args')}, but the loss CE draws none: give ~"
-
-
-def _normalize(merged: _Merged, model_class: Any) -> Iterator[str]:
-    if merged.values["normalize_field"] is not None and merged.values["normalize_all"] is True:
-        yield f"{merged.says('normalize_field')}, which does not go with normalize_all"
-
-
-def _heads(merged: _Merged, model_class: Any) -> Iterator[str]:
-    for name in ("n_heads", "imt_heads"):
-        heads = merged.values[name] if name in merged.options else 1
-        if merged.values["hidden_size"] % heads:
-            yield f"{merged.says('hidden_size')}, not a multiple of {name}, which is {heads}"
-
-
-def _load_col(merged: _Merged, model_class: Any) -> Iterator[str]:
-    more = merged.values["additional_feat_suffix"] or []
-    files = ["inter", "user", "item", "kg", "link", "net"]
-    files += [more] if isinstance(more, str) else more
-    for option in ("load_col", "unload_col", "unused_col"):
-        for key in merged.values.get(option) or {}:
-            if key not in files and option in merged.sources:
-                yield (
-                    f"{merged.sources[option]}: {option} has the kind of file {show(key)}, not one "
-                    f"of {', '.join(files)}{near(str(key), files)}"
-                )
-
-
-def _wandb(merged: _Merged, model_class: Any) -> Iterator[str]:
-    if merged.values["log_wandb"] and find_spec("wandb") is None:
-        yield f"{merged.says('log_wandb')}, but wandb is not installed: `pip install wandb`"
-
-
-def _own_model(merged: _Merged, model_class: Any) -> Iterator[str]:
-    from ..model.options import wrong_together
-
-    modalities = merged.values["modalities"] or []
-    names = [modalities] if isinstance(modalities, str) else list(modalities)
-    yield from wrong_together(merged.values, names, skip=["hidden_size"])
-
-
-_Rule = Callable[[_Merged, Any], Iterator[str]]
-_RULES: list[tuple[tuple[str, ...], _Rule]] = [
-    (("metrics", "topk", "valid_metric"), _valid_metric),
-    (("metrics", "eval_args"), _one_type_of_metrics),
-    (("eval_args", "repeatable"), _sequential),
-    (("normalize_field", "normalize_all"), _normalize),
-    (("hidden_size", "n_heads"), _heads),
-    (("load_col", "additional_feat_suffix"), _load_col),
-    (("log_wandb",), _wandb),
-    (("use_id", "modalities", "id_init", "branch_weights", "kd_pairs"), _own_model),
-]
 
 
 def check_topk(topk: Any, n_items: int) -> None:

@@ -48,7 +48,8 @@ def options_page() -> str:
     parts = [_INTRODUCTION]
     for title, path in _PAGES:
         parts.append(f"## {title}\n")
-        for section, options in groupby(read_options(*path).values(), lambda option: option.section):
+        listed = read_options(*path).values()
+        for section, options in groupby(listed, lambda option: option.section):
             parts.append("\n".join([*_heading(section), *_table(list(options))]) + "\n")
     return "\n".join(parts)
 
@@ -64,7 +65,7 @@ def _table(options: list[Option]) -> Iterator[str]:
     for option in options:
         default = yaml.safe_dump(option.default, default_flow_style=True, width=1000)
         default = default.removesuffix("...\n").strip().replace("null", "~")
-        text = re.sub(r",? (?:[Rr]ang(?:e|ing) )?in \[[^\]]*\](?: in any case)?\.", ".", option.text)
+        text = re.sub(r",? in \['[^\]]*\]\.", ".", option.text)  # the choices have a column
         cells = (f"`{option.name}`", f"`{default}`", str(option.kind), text)
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

@@ -199,7 +199,7 @@ def _not_plain(value: Any, depth: int, left: list[int]) -> Iterator[str]:
             yield from _not_plain(item, depth - 1, left)
     elif isinstance(value, (str, os.PathLike)):
         text = os.fspath(value)
-        if not isinstance(text, str) or "\0" in text or not text.isascii() and _is_broken(text):
+        if not isinstance(text, str) or "\0" in text or (not text.isascii() and _is_broken(text)):
             yield "holds characters that no text can have"
     elif isinstance(value, bool) or value is None:
         pass
@@ -219,13 +219,3 @@ def _is_broken(text: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
-
-
-def show(value: Any) -> str:
-    """Write a value for a message: short, on one line, whatever it is."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, a list in itself
-        return f"a very large {type(value).__name__}"
-    text = " ".join(text.split())
-    return text if len(text) <= 80 else f"{text[:60]}...{text[-10:]}"

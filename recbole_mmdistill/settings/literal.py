@@ -6,8 +6,7 @@ import ast
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from ..errors import UserError, near
-from .kinds import show
+from ..errors import UserError, near, show
 from .yaml_file import parse_yaml
 
 _KEPT = (str, int, float, list, tuple, dict, bool)

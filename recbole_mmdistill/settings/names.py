@@ -1,4 +1,4 @@
-"""Names of models and datasets: they become parts of paths and of modules' names."""
+"""Names of models: they become parts of paths and of modules' names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..errors import near
+from ..errors import near, show
 from ..integration.registration import MODELS
-from .kinds import show
-from .nested import is_file_part
 
 
 @cache
@@ -34,20 +32,8 @@ def model_names() -> dict[str, str]:
 
 def wrong_model(name: Any) -> Iterator[str]:
     """Say what is wrong with the name of a model."""
-    if not isinstance(name, str) or not is_file_part(name) or not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier():
         yield f"model is {show(name)}, which is no name of a model"
     elif name not in model_names():
         hint = near(name, model_names()) or f"; {', '.join(MODELS)}, or one of RecBole's"
         yield f"there is no model {show(name)}{hint}"
-
-
-def wrong_dataset(name: Any) -> Iterator[str]:
-    """Say what is wrong with the name of a dataset."""
-    if not isinstance(name, str) or not name:
-        yield f"dataset is {show(name)}, which is no name of a dataset"
-    elif not is_file_part(name):
-        hint = "a name has no / in it and is part of the names of files"
-        folder, _, last = name.rstrip("/").rpartition("/")
-        if folder.strip("/.") and is_file_part(last):
-            hint = f"say --data_path={folder} --dataset={last}"
-        yield f"dataset is {show(name)}, which is no name of a dataset: {hint}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import encodings
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from encodings.aliases import aliases
 from typing import Any, NamedTuple
 
-from ..errors import near
-from .kinds import Interval, Kind, parse_comment, show
+from ..errors import near, show
+from ..files import is_file_part
+from .kinds import Interval, Kind, parse_comment
 
 
 class Fault(NamedTuple):
@@ -77,17 +80,6 @@ def optional(inner: Check) -> Check:
     return lambda where, value: iter(()) if value is None else inner(where, value)
 
 
-def either(*checks: Check) -> Check:
-    """Check what has to pass one of several; the first one's faults are told."""
-
-    def check(where: str, value: Any) -> Iterator[Fault]:
-        found = [list(one(where, value)) for one in checks]
-        if all(found):
-            yield from found[0]
-
-    return check
-
-
 def name(where: str, value: Any) -> Iterator[Fault]:
     """Check a name of a column."""
     if not isinstance(value, str) or not value.strip():
@@ -98,17 +90,6 @@ def file_part(where: str, value: Any) -> Iterator[Fault]:
     """Check a word that becomes part of a file's name."""
     if not isinstance(value, str) or not is_file_part(value):
         yield Fault(where, value, "a word without / that can be part of a file's name")
-
-
-def is_file_part(text: str) -> bool:
-    """Whether a text can be part of the name of a file, and cannot lead out of its folder."""
-    return (
-        0 < len(text) <= 150
-        and text.isprintable()
-        and text == text.strip()
-        and text not in (".", "..")
-        and not set(text) & set("/\\")
-    )
 
 
 def list_of(inner: Check, least: int = 0, most: int = 10_000) -> Check:
@@ -160,9 +141,7 @@ def _split(where: str, value: Any) -> Iterator[Fault]:
 
 
 def _one_mode(where: str, value: Any) -> Iterator[Fault]:
-    if not isinstance(value, str) or not re.fullmatch(
-        r"full|labeled|(uni|pop)[1-9]\d{0,8}", value
-    ):
+    if not isinstance(value, str) or not re.fullmatch(r"full|labeled|(uni|pop)[1-9]\d{0,8}", value):
         yield Fault(where, value, "full, labeled, uniN or popN, such as uni100")
 
 
@@ -190,17 +169,18 @@ def _not_empty(where: str, value: Any) -> Iterator[Fault]:
 
 
 def _encoding(where: str, value: Any) -> Iterator[Fault]:
-    try:
+    # ``codecs.lookup`` imports a module of the name: so only names that are known reach it.
+    known = {"utf_8_sig", *aliases, *aliases.values()}
+    if encodings.normalize_encoding(value).lower() in known:
         if codecs.lookup(value)._is_text_encoding:
             return
-    except (LookupError, ValueError):
-        pass
     yield Fault(where, value, "an encoding of texts such as utf-8")
 
 
 def _gpu(where: str, value: Any) -> Iterator[Fault]:
     # RecBole joins a tuple with commas; a list it would write with its brackets.
-    if isinstance(value, list) or (isinstance(value, str) and not re.fullmatch(r"[\w,:/ -]*", value)):
+    is_odd = isinstance(value, str) and not re.fullmatch(r"[\w,:/ -]*", value)
+    if isinstance(value, list) or is_odd:
         yield Fault(where, value, "numbers of GPUs such as 0,1")
 
 
@@ -226,8 +206,20 @@ def _columns(where: str, value: Any) -> Iterator[Fault]:
         yield from list_of(name)(where, value)
 
 
-def _anything(where: str, value: Any) -> Iterator[Fault]:
-    return iter(())
+def _filter(where: str, value: Any) -> Iterator[Fault]:
+    if not isinstance(value, (list, tuple)):  # a list names the tokens that are kept
+        yield from interval(where, value)
+
+
+def _files(where: str, value: Any) -> Iterator[Fault]:
+    if isinstance(value, Mapping):
+        yield from each(kind("(str)"), keys=file_part)(where, value)
+
+
+def _file_parts(where: str, value: Any) -> Iterator[Fault]:
+    yield from (
+        file_part(where, value) if isinstance(value, str) else list_of(file_part)(where, value)
+    )
 
 
 def _clip(where: str, value: Any) -> Iterator[Fault]:
@@ -273,19 +265,19 @@ CHECKS: dict[str, Check] = {
     "load_col": _some_columns,
     "unload_col": _some_columns,
     "unused_col": _some_columns,
-    "val_interval": optional(each(either(interval, list_of(_anything)))),
+    "val_interval": optional(each(_filter)),
     "threshold": optional(each(kind("(float)"))),
     "seq_len": optional(each(kind("(int, [1, inf))"))),
     "discretization": optional(each(_bucket)),
     "preload_weight": optional(each(name)),
     "clip_grad_norm": optional(_clip),
-    "feature_path": optional(either(kind("(str)"), each(kind("(str)"), keys=file_part))),
+    "feature_path": _files,
     "missing_features": optional(each(_share, keys=file_part)),
     "branch_weights": _branch_weights,
     "kd_pairs": optional(list_of(_pair)),
-    "modalities": optional(either(list_of(file_part), file_part)),
+    "modalities": optional(_file_parts),
     "benchmark_filename": optional(list_of(file_part, 2, 3)),
-    "additional_feat_suffix": optional(either(list_of(file_part), file_part)),
+    "additional_feat_suffix": optional(_file_parts),
     "encoding": _encoding,
     "gpu_id": _gpu,
     **dict.fromkeys(

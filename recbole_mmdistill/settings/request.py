@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..datasets import dataset_folder
-from ..errors import UserError
-from .check import COMMAND_LINE, check_settings
-from .kinds import show
+from ..errors import UserError, show
+from .check import COMMAND_LINE, check_settings, log_unread
 from .literal import parse_command_line, refuse_rest
 from .schema import general_options, is_text, options_of
 from .yaml_file import read_yaml
@@ -104,7 +103,8 @@ def read_request(given: Mapping[str, Any]) -> Request:
         merged.update(settings)
     if merged.get("dataset") is None:
         raise UserError("No dataset is given.", "Say --dataset=ml-100k, or that of your own.")
-    check_settings(merged["model"], merged["dataset"], layers)
+    unread = check_settings(merged["model"], merged["dataset"], layers)
+    log_unread(merged["model"], unread, config_files)
     dataset_folder(merged["dataset"], merged.get("data_path", "dataset/"))
     return Request(
         merged["model"],

@@ -79,6 +79,14 @@ PLACES = frozenset(
     | {"mlp_pretrain_path", "warm_up", "xgb_model"}
 )
 
+# Options of where and how a run runs: not a part of what was trained, so a checkpoint of a
+# stranger has no say in them.
+SURROUNDINGS = PLACES | frozenset(
+    {"gpu_id", "use_gpu", "worker", "state", "show_progress", "verbose", "log_wandb"}
+    | {"wandb_project", "save_dataset", "save_dataloaders", "nproc", "world_size", "offset", "ip"}
+    | {"port", "local_rank"}
+)
+
 
 @dataclass(frozen=True)
 class Option:
@@ -249,6 +257,5 @@ def is_text(name: str) -> bool:
     """Whether an option can only be a text, so that ``007`` and ``1e5`` are read as they stand."""
     known = general_options().get(name)
     options = [known] if known else [option for _, option in other_models(name)]
-    return bool(options) and all(set(o.kind.types) <= {"str", "None"} for o in options if o) and any(
-        "str" in o.kind.types for o in options if o
-    )
+    types = {of for option in options for of in option.kind.types}
+    return "str" in types and types <= {"str", "None"}

@@ -21,9 +21,7 @@ class _Loader(yaml.SafeLoader):
     """Composes nodes; resolves ``1e-3`` as RecBole does, and leaves dates as text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way)
-        first: [
-            pair for pair in pairs if pair[0] not in ("tag:yaml.org,2002:timestamp", _FLOAT)
-        ]
+        first: [pair for pair in pairs if pair[0] not in ("tag:yaml.org,2002:timestamp", _FLOAT)]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
