@@ -137,7 +137,7 @@ def install() -> None:
         if layers is not None:
             unread = check_settings(names["model"], names["dataset"], layers)
             files = [source for source, _ in layers if source not in (CONFIG_DICT, SCRIPT)]
-            log_unread(names["model"], unread, files)
+            log_unread(getattr(names["model"], "__name__", names["model"]), unread, files)
         return look_up(self, names["model"], names["dataset"])
 
     def _update_internal_config_dict(self: Any, file: str) -> Any:

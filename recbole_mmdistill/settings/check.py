@@ -17,6 +17,8 @@ from .together import Layers, wrong_together
 COMMAND_LINE = "the command line"
 SCRIPT = "the script's command line"
 
+_MOST = 20  # faults that a message names
+
 
 def check_settings(model: Any, dataset: Any, layers: Layers) -> dict[str, list[str]]:
     """Check all settings of a run, or of a checkpoint, at once.
@@ -68,8 +70,10 @@ def check_settings(model: Any, dataset: Any, layers: Layers) -> dict[str, list[s
                 faults += [f"{source}: {fault}" for fault in found]
     faults += wrong_together(model, dataset, layers, options, wrong_keys)
     if faults:
+        more = f"; and {len(faults) - _MOST} more" if len(faults) > _MOST else ""
         raise UserError(
-            "; ".join(faults) + ".", "docs/options.md lists every option and what it may be."
+            "; ".join(faults[:_MOST]) + f"{more}.",
+            "docs/options.md lists every option and what it may be.",
         )
     return {source: keys for source, keys in unread.items() if keys}
 
@@ -110,7 +114,7 @@ def wrong_value(option: Option, value: Any) -> Iterator[str]:
     name = option.name
     if problem := not_plain(value):
         yield f"{name} is {show(value)}, which {problem}; it must be {option.kind}"
-    elif not option.kind.accepts(value) or (value == "" != option.default):
+    elif not option.kind.accepts(value) or (value == "" != option.default and name not in CHECKS):
         hint = near(value, option.kind.choices) if isinstance(value, str) else ""
         yield f"{name} is {show(value)}, not {option.kind}{hint}"
     elif name in CHECKS:

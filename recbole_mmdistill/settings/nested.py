@@ -179,7 +179,8 @@ def _encoding(where: str, value: Any) -> Iterator[Fault]:
 
 def _gpu(where: str, value: Any) -> Iterator[Fault]:
     # RecBole joins a tuple with commas; a list it would write with its brackets.
-    is_odd = isinstance(value, str) and not re.fullmatch(r"[\w,:/ -]*", value)
+    one = r"\s*(-?\d+|(GPU|MIG)-[\w/-]+)\s*"
+    is_odd = isinstance(value, str) and not re.fullmatch(rf"\s*|{one}(,{one})*", value)
     if isinstance(value, list) or is_odd:
         yield Fault(where, value, "numbers of GPUs such as 0,1")
 
@@ -214,12 +215,13 @@ def _filter(where: str, value: Any) -> Iterator[Fault]:
 def _files(where: str, value: Any) -> Iterator[Fault]:
     if isinstance(value, Mapping):
         yield from each(kind("(str)"), keys=file_part)(where, value)
+    elif value == "":
+        yield Fault(where, value, "a folder, or a mapping of modalities to files")
 
 
 def _file_parts(where: str, value: Any) -> Iterator[Fault]:
-    yield from (
-        file_part(where, value) if isinstance(value, str) else list_of(file_part)(where, value)
-    )
+    check = file_part if isinstance(value, str) else list_of(file_part)
+    yield from check(where, value)
 
 
 def _clip(where: str, value: Any) -> Iterator[Fault]:
