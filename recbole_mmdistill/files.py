@@ -1,4 +1,4 @@
-"""Results reach the disk whole or not at all; a YAML file is read, or said to be none."""
+"""Results reach the disk whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import yaml
-
-from .errors import UserError, near
+from .errors import UserError
 
 
 @contextmanager
@@ -97,35 +95,22 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_yaml(file: str) -> dict[str, Any]:
-    """Read a YAML file of settings.
+def is_file_part(text: str) -> bool:
+    """Whether a text can be part of the name of a file, and cannot lead out of its folder.
 
     Parameters
     ----------
-    file : str
-        Its path.
+    text : str
+        For example a dataset's name.
 
     Returns
     -------
-    dict of str to object
-
-    Raises
-    ------
-    UserError
-        It does not exist, is no YAML, or holds something else than settings.
+    bool
     """
-    path = Path(file)
-    if not os.path.isfile(path):
-        folder = path.parent if os.path.isdir(path.parent) else Path()
-        close = near(path.name, (entry.name for entry in folder.iterdir()))
-        raise UserError(f"There is no config file {file}.", f"Give a YAML file{close}.")
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except Exception as error:  # PyYAML raises nearly anything at a value that it cannot make
-        reason = " ".join(str(error).split())
-        raise UserError(f"{file} is no YAML: {reason}.", "Mend it there.") from None
-    if not isinstance(read, dict):
-        raise UserError(
-            f"{file} holds {type(read).__name__}, no options.", "Write one `key: value` a line."
-        )
-    return read
+    return (
+        0 < len(text) <= 150
+        and text.isprintable()
+        and text == text.strip()
+        and text not in (".", "..")
+        and not set(text) & set("/\\")
+    )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import UserError
-from ..integration.config import parse_command_line
-from ..run import read_request, run
+from ..run import run
+from ..settings import read_words
 
 USAGE = """\
 usage: recbole-mm run [--model=IDMMDistill] --dataset=NAME [options]
@@ -37,9 +36,4 @@ def main(words: Sequence[str]) -> None:
     if not words or {"-h", "--help"} & set(words):
         print(USAGE)
         return
-    settings, rest = parse_command_line(words)
-    if rest:
-        raise UserError(
-            f"{' '.join(rest)!r} is no option with a value.", "Write options as --key=value."
-        )
-    run(read_request(settings))
+    run(read_words(words))

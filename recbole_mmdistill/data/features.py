@@ -54,7 +54,6 @@ def load_features(
     """
     config = dataset.config
     names = _modalities(config["modalities"] if modalities is None else modalities)
-    holding_out.check_options(config, names)
     check_feature_path(config["feature_path"], names)
     missing = config["missing_features"] or {}
     found = {}

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, near
-from ..files import read_yaml
 from ..integration.config import properties
+from ..settings import read_yaml
 
 KINDS = ("baseline", "model", "ablation")
 _OWN_KEYS = {"title", "seeds", "common", "datasets", "models", "conditions", "studies"}

@@ -17,6 +17,7 @@ def install() -> None:
         checkpoints,
         config,
         distributed,
+        evaluated,
         exact_time,
         presplit,
         registration,
@@ -25,6 +26,7 @@ def install() -> None:
     )
 
     config.install()
+    evaluated.install()
     atomic_files.install()
     splits.install()
     presplit.install()

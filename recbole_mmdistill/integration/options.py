@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..datasets import dataset_folder
-from ..errors import UserError, near
+from ..errors import UserError
+from ..settings import DERIVED, Checked, check_settings
 from . import numbering
 
 # Of the machine and of one start of a run: no part of what a checkpoint says.
@@ -57,7 +58,7 @@ def options_of(config: Any) -> dict[str, Any]:
     given = {**config.internal_config_dict, **config.external_config_dict}
     final = config.final_config_dict
     options = {}
-    for key in given.keys() - OF_MACHINE - {"model", "dataset"}:
+    for key in given.keys() - OF_MACHINE - DERIVED - {"model", "dataset"}:
         try:
             options[key] = plain(given[key] if key == "data_path" else final[key])
         except TypeError:
@@ -92,25 +93,9 @@ def check_options(model: str, dataset: str, options: Mapping[str, Any], path: An
     UserError
         A name or option cannot be.
     """
-    from ..run import model_names
-
-    if model not in model_names():
-        raise UserError(
-            f"The checkpoint {path} is of a model {model!r}, which there is not.",
-            f"Install what registers it{near(model, model_names())}.",
-        )
-    if not dataset or dataset.strip(".") == "" or set(dataset) & set("/\\\0\n"):
-        raise UserError(f"The checkpoint {path} has the dataset {dataset!r}.", OTHER)
-    for key, value in options.items():
-        try:
-            plain(value)
-        except TypeError as error:
-            raise UserError(f"The option {key} of {path}: {error}.", OTHER) from None
-        if not key.isidentifier() or key in OF_MACHINE:
-            raise UserError(f"The checkpoint {path} has an option {key!r}.", OTHER)
-    teacher = options.get("teacher")
-    if teacher is not None and not str(teacher).isidentifier():  # RecBole evaluates it
-        raise UserError(f"The checkpoint {path} has the option teacher={teacher!r}.", OTHER)
+    check_settings(model, dataset, [(f"the checkpoint {path}", options)])
+    if of_machine := OF_MACHINE & options.keys():
+        raise UserError(f"The checkpoint {path} has the option {min(of_machine)}.", OTHER)
 
 
 def make_config(saved: Mapping[str, Any], path: str | Path) -> Any:
@@ -141,7 +126,7 @@ def make_config(saved: Mapping[str, Any], path: str | Path) -> Any:
     config = object.__new__(Config)
     vars(config)["_load_cmd_line"] = dict  # the words of a script are not for this config
     try:
-        Config.__init__(config, saved["model"], saved["dataset"], config_dict=options)
+        Config.__init__(config, saved["model"], saved["dataset"], config_dict=Checked(options))
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"The options of {path} cannot be ({reason}).", OTHER) from error

@@ -137,8 +137,8 @@ def test_automatic_mixed_precision():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"item_encoder": "imtt"}, "item_encoder is 'imtt'.*did you mean imt"),
-        ({"kd_weight": -1, "n_layers": 0}, "n_layers is 0.*kd_weight is -1"),
+        ({"item_encoder": "imtt"}, "item_encoder is 'imtt'.*near it: imt"),
+        ({"kd_weight": -1, "n_layers": 0}, "kd_weight is -1.*n_layers is 0"),
         ({"modalities": ["image"]}, r"no feature file .*small\.image\.safetensors"),
     ],
 )

@@ -459,7 +459,7 @@ def test_all_that_is_wrong_with_the_options_is_said_at_once():
     with pytest.raises(UserError) as error:
         model(item_encoder="imtt", n_heads=3, kd_pairs=[["id", "txt"]], hidden_dropout_prob=1.5)
     message = str(error.value)
-    assert "item_encoder is 'imtt'" in message and "did you mean imt?" in message
+    assert "item_encoder is 'imtt'" in message and "near it: imt" in message
     assert "hidden_size 8 is not a multiple of n_heads 3" in message
     assert "['id', 'txt']" in message
     assert "hidden_dropout_prob is 1.5" in message
