@@ -1,12 +1,9 @@
-"""One run of a model on a dataset: the request is checked, RecBole runs it, a table ends it."""
+"""What a command line asks for, checked before anything is loaded or written."""
 
 from __future__ import annotations
 
 import pkgutil
-import sys
-import time
 from collections.abc import Mapping
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +12,7 @@ import yaml
 
 from .datasets import dataset_folder
 from .errors import UserError, near
-from .files import read_yaml, write_json
+from .files import read_yaml
 from .integration.registration import MODELS
 
 # Options that RecBole reads and that stand in none of its property files.
@@ -147,90 +144,3 @@ def _listed_options(model: str, dataset: str) -> set[str]:
         if file.is_file():
             keys.update(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
     return keys
-
-
-def run(request: Request) -> dict[str, Any]:
-    """Train, evaluate, and print the table of test metrics.
-
-    Parameters
-    ----------
-    request : Request
-        What to run.
-
-    Returns
-    -------
-    dict
-        ``model``, ``dataset``, ``best_valid``, ``test`` (metrics of the whole model),
-        ``branches`` (test metrics of each branch alone), ``epochs`` and ``seconds``.
-    """
-    from recbole.quick_start import run as recbole_run
-
-    from .integration.outcome import keep_outcome
-
-    started = time.time()
-    with _nothing_left_to_parse(), keep_outcome() as outcome:
-        result = recbole_run(
-            request.model,
-            request.dataset,
-            config_file_list=request.config_files,
-            config_dict=dict(request.settings),
-            nproc=request.nproc,
-        )
-    if result is None:
-        raise UserError("The processes ended without a result.", "See their output above.")
-    result = {**vars(outcome), **result}  # of several processes the result has its outcome already
-    summary = {
-        "model": request.model,
-        "dataset": request.dataset,
-        "epochs": result["epochs"],
-        "seconds": round(time.time() - started, 1),
-        "best_valid": _plain(result["best_valid_result"]),
-        "test": _plain(result["test_result"]),
-        "branches": result["branches"],
-    }
-    print(format_table(summary))
-    if request.metrics_file:
-        write_json(Path(request.metrics_file), summary)
-    return summary
-
-
-@contextmanager
-def _nothing_left_to_parse() -> Any:
-    """Hide the command line from RecBole's Config, which would read it once more."""
-    argv, sys.argv = sys.argv, sys.argv[:1] or ["recbole-mm"]
-    try:
-        yield
-    finally:
-        sys.argv = argv
-
-
-def _plain(result: Mapping[str, Any] | None) -> dict[str, float]:
-    return {name: float(value) for name, value in (result or {}).items()}
-
-
-def format_table(summary: Mapping[str, Any]) -> str:
-    """Give the closing table as text: a row for the whole model and one for each branch.
-
-    Parameters
-    ----------
-    summary : Mapping
-        As :func:`run` returns it.
-
-    Returns
-    -------
-    str
-        Aligned columns.
-    """
-    rows = {"all" if summary["branches"] else summary["model"]: summary["test"]}
-    rows |= {f"{name} alone": metrics for name, metrics in summary["branches"].items()}
-    metrics = list(summary["test"])
-    width = max(len(name) for name in rows)
-    epochs = f", {summary['epochs']} epochs" if summary["epochs"] else ""
-    lines = [
-        f"Test of {summary['model']} on {summary['dataset']}{epochs}, {summary['seconds']:.0f} s",
-        "  ".join([" " * width, *(f"{metric:>12}" for metric in metrics)]),
-    ]
-    for name, values in rows.items():
-        numbers = (f"{values[metric]:>12.4f}" for metric in metrics)
-        lines.append("  ".join([f"{name:<{width}}", *numbers]))
-    return "\n".join(lines)

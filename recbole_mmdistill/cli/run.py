@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .. import cli
 from ..errors import UserError
 from ..integration.config import parse_command_line
-from ..run import read_request, run
+from ..pipeline import run_request
+from ..run import read_request
 
 USAGE = """\
 usage: recbole-mm run [--model=IDMMDistill] --dataset=NAME [options]
@@ -42,4 +44,4 @@ def main(words: Sequence[str]) -> None:
         raise UserError(
             f"{' '.join(rest)!r} is no option with a value.", "Write options as --key=value."
         )
-    run(read_request(settings))
+    run_request(read_request(settings), verbose=cli.verbose)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from logging import getLogger
 from typing import Any
@@ -101,6 +101,36 @@ def _loader() -> Any:
     from recbole.config import Config
 
     return Config._build_yaml_loader(None)
+
+
+def make_config(
+    model: str, dataset: str, settings: Mapping[str, Any], config_files: Sequence[str] = ()
+) -> Any:
+    """Make RecBole's ``Config`` of what is given alone, whatever the command line of this process.
+
+    RecBole's constructor also reads ``sys.argv`` (config/configurator.py:139), and gives it the
+    last word.
+
+    Parameters
+    ----------
+    model, dataset : str
+        Their names.
+    settings : Mapping of str to object
+        Over those of the files.
+    config_files : sequence of str
+        YAML files, the last has the last word.
+
+    Returns
+    -------
+    recbole.config.Config
+    """
+    from recbole.config import Config
+
+    config = Config.__new__(Config)
+    config._load_cmd_line = dict
+    config.__init__(model, dataset, list(config_files), dict(settings))
+    del config._load_cmd_line
+    return config
 
 
 def install() -> None:
