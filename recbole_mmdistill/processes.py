@@ -71,22 +71,25 @@ def run_in_processes(function: Callable[..., Any], n: int, *args: Any) -> list[A
 
 
 def _work(connection: Connection, parent: int, function: Callable[..., Any], *args: Any) -> None:
-    signals.install(parent)
-    # Peers that are gone make torch's C++ side print on its own.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
-        outcome: tuple[Any, Any] = (function(*args), None)
+        signals.install(parent)
+        # Peers that are gone make torch's C++ side print on its own.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        failure = None
+        try:
+            result = function(*args)
+        except Exception as error:
+            result, failure = None, _as_sent(error)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        with suppress(OSError):
+            connection.send((result, failure))
+        if failure is not None:
+            os._exit(1)  # at once: the threads of a process group that lost a peer may never end
+        signals.finish(0)
     except KeyboardInterrupt:
         signals.finish(signals.exit_code())
-    except BaseException as error:
-        outcome = (None, _as_sent(error))
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    with suppress(OSError):
-        connection.send(outcome)
-    if outcome[1] is not None:
-        os._exit(1)  # at once: the threads of a process group that lost a peer may never end
 
 
 class _RemoteTraceback(Exception):

@@ -22,6 +22,7 @@ from types import FrameType
 from typing import NoReturn
 
 GRACE = 3.0  # seconds
+PARENT = "RECBOLE_MM_PARENT"  # environment variable: the process whose part a command is
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

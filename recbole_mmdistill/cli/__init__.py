@@ -41,11 +41,15 @@ def program(argv: Sequence[str] | None = None) -> NoReturn:
     argv : sequence of str, optional
         As :func:`main` has it.
     """
-    signals.install()
-    from .failures import print_no_traceback
+    try:
+        signals.install()
+        from .failures import print_no_traceback
 
-    print_no_traceback()
-    signals.finish(main(argv))
+        print_no_traceback()
+        signals.finish(main(argv))
+    except KeyboardInterrupt:  # in the moments before and after main
+        _complain(signals.message())
+        signals.finish(signals.exit_code())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -41,7 +41,10 @@ def build_parser() -> Parser:
 def main(words: Sequence[str]) -> None:
     """Run the verb."""
     given = build_parser().parse_args(words)
-    # It needs packages that are optional; what the options are can be asked for without.
+    # These packages are optional: the options can be asked for without them, and a report that
+    # cannot be drawn is no surprise at the end of all trials.
+    import matplotlib  # noqa: F401
+
     from ..evaluation import benchmark
 
     folder = Path(given.out or Path("results") / Path(given.plan).stem)
