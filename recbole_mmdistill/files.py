@@ -9,7 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from . import signals
 from .errors import UserError
+
+_temporaries: set[Path] = set()
 
 
 @contextmanager
@@ -32,6 +35,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         It cannot be written; nothing is left of it.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _temporaries.add(temporary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
@@ -43,6 +47,45 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        _temporaries.discard(temporary)
+
+
+def _remove_temporaries() -> None:
+    for temporary in list(_temporaries):
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+signals.before_sudden_end(_remove_temporaries)
+
+
+def check_writable(folder: str | Path, option: str) -> None:
+    """See that files can be made in a folder, before there is something to lose.
+
+    Parameters
+    ----------
+    folder : str or Path
+        It need not exist yet; nothing is made.
+    option : str
+        What named it, for the message.
+
+    Raises
+    ------
+    UserError
+        It is a file, or may not be written.
+    """
+    there = Path(folder).absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise UserError(
+            f"{option} is {folder}, but {there} is no folder.", "Move it away, or name another."
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{option} is {folder}, but {there} may not be written.",
+            "Change its permissions, or name another folder.",
+        )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..run import run
+from .. import cli
+from ..pipeline import run_request
 from ..settings import read_words
 
 USAGE = """\
@@ -19,6 +20,7 @@ Trains a model of RecBole or of this package, and prints its test metrics.
   --config_files="A B"    YAML files with options, the last has the last word
   --nproc=N               processes to train with (default: 1)
   --metrics_file=FILE     write the closing table as JSON, too
+  --resume=FILE           go on from a checkpoint; auto takes the newest one of the same settings
   --KEY=VALUE             any option of RecBole or of the model, e.g. --learning_rate=0.002,
                           --modalities=[text], --epochs 20
 
@@ -36,4 +38,4 @@ def main(words: Sequence[str]) -> None:
     if not words or {"-h", "--help"} & set(words):
         print(USAGE)
         return
-    run(read_words(words))
+    run_request(read_words(words), verbose=cli.verbose)

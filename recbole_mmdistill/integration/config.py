@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from logging import getLogger
 from pathlib import Path
@@ -71,6 +72,37 @@ def defaults(model: str | type, dataset: str) -> tuple[Any, dict[str, Any]]:
     config.model = model_class.__name__
     config._load_internal_config_dict(config.model, model_class, dataset)
     return model_class, dict(config.internal_config_dict)
+
+
+def make_config(
+    model: str, dataset: str, settings: Mapping[str, Any], config_files: Sequence[str] = ()
+) -> Any:
+    """Make RecBole's ``Config`` of what is given alone, whatever the command line of this process.
+
+    RecBole's constructor also reads ``sys.argv`` (config/configurator.py:139), and gives it the
+    last word.
+
+    Parameters
+    ----------
+    model, dataset : str
+        Their names.
+    settings : Mapping of str to object
+        Over those of the files.
+    config_files : sequence of str
+        YAML files, the last has the last word.
+
+    Returns
+    -------
+    recbole.config.Config
+    """
+    from recbole.config import Config
+
+    config = Config.__new__(Config)
+    config._load_cmd_line = dict
+    given = settings if isinstance(settings, Checked) else dict(settings)
+    config.__init__(model, dataset, list(config_files), given)
+    del config._load_cmd_line
+    return config
 
 
 def install() -> None:

@@ -13,7 +13,7 @@ import torch
 from .. import checkpoint
 from ..errors import UserError
 from . import numbering
-from .options import OTHER, check_options, make_config
+from .options import OTHER, check_options, config_of
 
 _TYPES: dict[str, Any] = {
     "model": str,
@@ -102,7 +102,7 @@ def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
     from recbole.utils import get_model, init_logger, init_seed
 
     saved = load(model_file)
-    config = make_config(saved, model_file)
+    config = config_of(saved, model_file)
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
     logger = getLogger()

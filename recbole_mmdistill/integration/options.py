@@ -14,6 +14,7 @@ from ..datasets import dataset_folder
 from ..errors import UserError
 from ..settings import DERIVED, Checked, check_settings
 from . import numbering
+from .config import make_config
 
 # Of the machine and of one start of a run: no part of what a checkpoint says.
 OF_MACHINE = {
@@ -98,13 +99,13 @@ def check_options(model: str, dataset: str, options: Mapping[str, Any], path: An
         raise UserError(f"The checkpoint {path} has the option {min(of_machine)}.", OTHER)
 
 
-def make_config(saved: Mapping[str, Any], path: str | Path) -> Any:
+def config_of(saved: Mapping[str, Any], path: str | Path) -> Any:
     """Make the config of a checkpoint anew from its options, for this machine.
 
     Parameters
     ----------
     saved : Mapping
-        As :func:`load` gives it.
+        As :func:`~.loading.load` gives it.
     path : str or Path
         The file. What is made with the config is saved beside it.
 
@@ -117,20 +118,15 @@ def make_config(saved: Mapping[str, Any], path: str | Path) -> Any:
     UserError
         Its options cannot be, or its dataset is not there.
     """
-    from recbole.config import Config
-
-    options = dict(saved["options"])
+    options = Checked(saved["options"])
     options["checkpoint_dir"] = str(Path(path).parent)
     options["gpu_id"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
     dataset_folder(saved["dataset"], str(options.get("data_path")))  # else RecBole downloads it
-    config = object.__new__(Config)
-    vars(config)["_load_cmd_line"] = dict  # the words of a script are not for this config
     try:
-        Config.__init__(config, saved["model"], saved["dataset"], config_dict=Checked(options))
+        config = make_config(saved["model"], saved["dataset"], options)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"The options of {path} cannot be ({reason}).", OTHER) from error
-    del vars(config)["_load_cmd_line"]
     if saved["vocabulary"] is not None:
         numbering.number_as(config, saved["vocabulary"])
     return config

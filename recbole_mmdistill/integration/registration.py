@@ -14,7 +14,8 @@ def install() -> None:
     from recbole.data import utils
     from recbole.data.dataset import dataset as _  # noqa: F401  (the package must be complete)
 
-    from ..data import MultiModalSequentialDataset, WindowDataLoader
+    from ..data.dataloader import WindowDataLoader
+    from ..data.dataset import MultiModalSequentialDataset
 
     datasets = importlib.import_module("recbole.data.dataset")
     for name, module in MODELS.items():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError, is_number, near
+from ..errors import UserError, near
 
 _LEAVE_ONE_OUT = ("valid_and_test", "valid_only", "test_only")
 _NO_FILTER = (None, "[0,inf)")
@@ -169,7 +169,7 @@ def _check_split(split: Any) -> None:
     if (
         not isinstance(how, (list, tuple))
         or len(how) not in n_shares
-        or not all(is_number(share) and 0 <= share < math.inf for share in how)
+        or not all(isinstance(share, (int, float)) and 0 <= share < math.inf for share in how)
         or how[0] <= 0
     ):
         two = " (with two: for training and test)" if way == "RS" else ""

@@ -8,7 +8,7 @@ from .check import (
     wrong_value,
     wrong_values,
 )
-from .literal import as_typed, literal, parse_command_line
+from .values import as_typed, literal, parse_command_line
 from .names import model_names
 from .request import Checked, Request, read_request, read_words
 from .schema import DERIVED, PLACES, SURROUNDINGS, Option, is_text, options_of, read_options

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..datasets import dataset_folder
 from ..errors import UserError, show
 from .check import COMMAND_LINE, check_settings, log_unread
-from .literal import parse_command_line, refuse_rest
+from .values import parse_command_line, refuse_rest
 from .schema import general_options, is_text, options_of
 from .yaml_file import read_yaml
 
@@ -32,6 +32,8 @@ class Request(NamedTuple):
         Processes.
     metrics_file : str or None
         Where the table is written as JSON.
+    resume : str or None
+        A checkpoint to go on from, or ``auto``.
     """
 
     model: str
@@ -40,10 +42,11 @@ class Request(NamedTuple):
     settings: Checked
     nproc: int
     metrics_file: str | None
+    resume: str | None = None
 
 
 # Options of the command itself: they may stand in a file, too, and RecBole does not get them.
-_OF_THE_COMMAND = ("model", "dataset", "config_files", "nproc", "metrics_file")
+_OF_THE_COMMAND = ("model", "dataset", "config_files", "nproc", "metrics_file", "resume")
 
 
 def read_words(words: Sequence[str]) -> Request:
@@ -113,4 +116,5 @@ def read_request(given: Mapping[str, Any]) -> Request:
         Checked((key, given[key]) for key in given if key not in _OF_THE_COMMAND),
         merged.get("nproc", general_options()["nproc"].default),
         merged.get("metrics_file"),
+        merged.get("resume"),
     )

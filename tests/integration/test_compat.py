@@ -3,6 +3,8 @@
 import importlib.util
 import subprocess
 import sys
+import types
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -74,20 +76,23 @@ def test_no_stand_in_for_ray_is_left():
     importlib.util.find_spec("ray")  # raises ValueError where a stand-in was left
 
 
-def test_a_broken_ray_is_stood_in_for(monkeypatch):
-    monkeypatch.setattr(compat, "_ray_works", lambda: False)
+def test_ray_is_not_imported():
     with compat.ray_stand_in():
         from ray import tune
-
-        tune.report(score=1)
     assert "ray.tune" not in sys.modules
+    tune.report(score=1)  # to nobody
 
 
-def test_a_ray_that_works_is_left_alone(monkeypatch):
-    monkeypatch.setattr(compat, "_ray_works", lambda: True)
-    before = dict(sys.modules)
+def test_a_ray_that_runs_this_process_is_reported_to(monkeypatch):
     with compat.ray_stand_in():
-        assert {name: sys.modules.get(name) for name in before} == before
+        from ray import tune as imported_by_recbole
+    reported = []
+    tune = types.SimpleNamespace(report=lambda **scores: reported.append(scores))
+    monkeypatch.setitem(sys.modules, "ray.tune", tune)
+    imported_by_recbole.report(score=1)
+    with compat.ray_stand_in():
+        assert sys.modules["ray.tune"] is tune
+    assert reported == [{"score": 1}]
 
 
 @pytest.mark.skipif(not PANDAS_3, reason="pandas before 3 maps len over the cells")
@@ -124,6 +129,25 @@ assert frame["class"].tolist() == [1.0, 0.0, 2.0], frame
 """
     exec(compile(script, "filled", "exec"), {})
     assert outcome_without("pandas_fill_nan", script) is not None
+
+
+@pytest.mark.skipif(not PANDAS_3, reason="pandas before 3 fills in place")
+def test_empty_sequences_are_read():
+    write_dataset()
+    path = Path("dataset/small/small.item")
+    path.write_text(path.read_text().replace("g1 g1", ""))
+    script = DATASET + "assert min(map(len, dataset.item_feat['genres'])) == 0\n"
+    assert outcome_without("nothing", script) is None
+    assert outcome_without("pandas_empty_sequences", script) is not None
+
+
+def test_quotes_in_titles_are_read():
+    write_dataset()
+    path = Path("dataset/small/small.item")
+    path.write_text(path.read_text().replace("g1 g1", '"g1" g1'))
+    script = DATASET + "assert '\"g1\"' in dataset.field2id_token['genres']\n"
+    assert outcome_without("nothing", script) is None
+    assert "ParserError" in outcome_without("quotes_in_titles", script)
 
 
 def test_dok_matrices_are_updated():
@@ -175,6 +199,7 @@ def test_models_are_not_trained_in_debug_mode():
     ("mend", "probe", "answer"),
     [
         ("pandas_fill_nan", "_column_is_copied", False),
+        ("pandas_empty_sequences", "_column_is_copied", False),
     ],
 )
 def test_a_mend_that_is_not_needed_changes_nothing(monkeypatch, mend, probe, answer):
