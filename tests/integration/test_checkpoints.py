@@ -36,7 +36,7 @@ def test_the_hostile_checkpoints_are_hostile_indeed(make):
     try:
         torch.load("hostile.pth", weights_only=False)
     except Exception as error:  # what a run of it leads to does not matter
-        assert not isinstance(error, UserError)
+        assert not isinstance(error, UserError) or "epochs is" in error.what
     expected = make.__name__ != "evaluates_through_config"  # that way is mended: nothing evaluates
     assert Path(MARK).exists() == expected
 
