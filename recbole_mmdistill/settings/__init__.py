@@ -8,11 +8,11 @@ from .check import (
     wrong_value,
     wrong_values,
 )
-from .values import as_typed, literal, parse_command_line
 from .names import model_names
 from .request import Checked, Request, read_request, read_words
 from .schema import DERIVED, PLACES, SURROUNDINGS, Option, is_text, options_of, read_options
 from .together import Layers
+from .values import as_typed, literal, parse_command_line
 from .yaml_file import parse_yaml, read_yaml
 
 __all__ = [

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from ..datasets import dataset_folder
 from ..errors import UserError, show
 from .check import COMMAND_LINE, check_settings, log_unread
-from .values import parse_command_line, refuse_rest
 from .schema import general_options, is_text, options_of
+from .values import parse_command_line, refuse_rest
 from .yaml_file import read_yaml
 
 

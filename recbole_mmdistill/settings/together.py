@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -90,11 +91,10 @@ def _normalize(merged: Merged, model_class: Any) -> Iterator[str]:
         yield f"{merged.says('normalize_field')}, which does not go with normalize_all"
 
 
-def _heads(merged: Merged, model_class: Any) -> Iterator[str]:
-    for name in ("n_heads", "imt_heads"):
-        heads = merged.values[name] if name in merged.options else 1
-        if "hidden_size" in merged.options and merged.values["hidden_size"] % heads:
-            yield f"{merged.says('hidden_size')}, not a multiple of {name}, which is {heads}"
+def _heads(heads: str, merged: Merged, model_class: Any) -> Iterator[str]:
+    of_the_model = {"hidden_size", heads} <= set(merged.options)
+    if of_the_model and merged.values["hidden_size"] % merged.values[heads]:
+        yield f"{merged.says('hidden_size')}, not a multiple of {heads}, {merged.values[heads]}"
 
 
 def _load_col(merged: Merged, model_class: Any) -> Iterator[str]:
@@ -132,8 +132,9 @@ _RULES: list[tuple[tuple[str, ...], _Rule]] = [
     (("metrics", "eval_args"), _one_type_of_metrics),
     (("eval_args", "repeatable"), _sequential),
     (("normalize_field", "normalize_all"), _normalize),
-    (("hidden_size", "n_heads"), _heads),
-    (("load_col", "additional_feat_suffix"), _load_col),
+    (("hidden_size", "n_heads"), partial(_heads, "n_heads")),
+    (("hidden_size", "imt_heads"), partial(_heads, "imt_heads")),
+    (("load_col", "unload_col", "unused_col", "additional_feat_suffix"), _load_col),
     (("log_wandb",), _wandb),
     (("use_id", "modalities", "id_init", "branch_weights", "kd_pairs"), _own_model),
 ]

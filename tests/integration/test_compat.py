@@ -170,6 +170,7 @@ import torch
 from recbole.config import Config
 from recbole.evaluator.collector import Collector
 settings = {"metrics": ["ItemCoverage"], "use_gpu": False, "data_path": "dataset/"}
+settings["valid_metric"] = "ItemCoverage@10"
 collector = Collector(Config(model="BPR", dataset="small", config_dict=settings))
 collector.data_struct.set("data.num_items", 9)
 collector.data_struct.set("rec.items", torch.ones(2))
