@@ -88,6 +88,28 @@ def install() -> None:
         return frame
 
     Dataset._load_feat = _load_feat
+    _log_filtered(Dataset)
+
+
+def _log_filtered(dataset_class: Any) -> None:
+    """Count what ``_filter_inter_by_user_or_item`` drops (data/dataset/dataset.py:1089).
+
+    It is on by default: an interaction of an item that a loaded ``.item`` file lacks is dropped.
+    """
+    drop = dataset_class._filter_inter_by_user_or_item
+
+    @wraps(drop)
+    def _filter_inter_by_user_or_item(self: Any) -> None:
+        n_rows = len(self.inter_feat)
+        drop(self)
+        dropped = n_rows - len(self.inter_feat)
+        if dropped:
+            self.logger.warning(
+                f"{dropped} of {n_rows} interactions are left out: their users or items are not in "
+                "the .user or .item file (filter_inter_by_user_or_item)."
+            )
+
+    dataset_class._filter_inter_by_user_or_item = _filter_inter_by_user_or_item
 
 
 def _time_field(dataset: Any, file: AtomicFile) -> str | None:
