@@ -134,6 +134,7 @@ def make_config(saved: Mapping[str, Any], path: str | Path) -> Any:
     """
     from recbole.config import Config
 
+    check_options(saved["model"], saved["dataset"], saved["options"], path)
     options = dict(saved["options"])
     options["checkpoint_dir"] = str(Path(path).parent)
     options["gpu_id"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
