@@ -193,12 +193,13 @@ def test_two_runs_of_one_second_have_two_checkpoints(monkeypatch):
 
 
 def test_a_model_of_a_users_own_is_tested_at_its_best_epoch():
-    from recbole.model.sequential_recommender import SASRec
+    from recbole.model.sequential_recommender import GRU4Rec
 
-    class Mine(SASRec):
+    class Mine(GRU4Rec):
         pass
 
-    config = Config(model=Mine, dataset="small", config_dict={**SMALL, "loss_type": "BPR"})
+    options = {**SMALL, "num_layers": 1, "dropout_prob": 0.1, "loss_type": "CE"}
+    config = Config(model=Mine, dataset="small", config_dict=options)
     train_data, valid_data, test_data = data_preparation(config, create_dataset(config))
     trainer = Trainer(config, Mine(config, train_data.dataset))
     trainer.fit(train_data, valid_data, verbose=False)
