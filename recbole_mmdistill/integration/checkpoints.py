@@ -48,7 +48,7 @@ def install() -> None:
         if not caller.f_globals.get("__name__", "").startswith("recbole."):
             return torch_load(f, *args, **kwargs)
         device = args[0] if args else kwargs.get("map_location") or "cpu"
-        saved = load(f, whole=not caller.f_globals["__name__"].startswith("recbole.model."))
+        saved = load(f, whole=caller.f_globals["__name__"].startswith("recbole.trainer."))
         names = caller.f_locals
         config = names.get("config") or getattr(names.get("self"), "config", None)
         if config is not None:

@@ -13,7 +13,7 @@ import torch
 from .. import checkpoint
 from ..errors import UserError
 from . import numbering
-from .options import OTHER, check_options, config_of
+from .options import OTHER, config_of
 
 _TYPES: dict[str, Any] = {
     "model": str,
@@ -58,8 +58,6 @@ def load(path: str | Path, whole: bool = True) -> dict[str, Any]:
             continue
         if not isinstance(value, kind) or isinstance(value, bool):
             raise UserError(f"The checkpoint {path} has no sound {key}.", OTHER)
-    if whole:
-        check_options(saved["model"], saved["dataset"], saved["options"], path)
     for field, tokens in (saved.get("vocabulary") or {}).items():
         sound = isinstance(tokens, np.ndarray) and tokens.dtype == object and tokens.ndim == 1
         if not sound or len(tokens) == 0 or tokens[0] != "[PAD]":
@@ -107,12 +105,21 @@ def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
     init_logger(config)
     logger = getLogger()
     logger.info(config)
-    dataset = create_dataset(config)
-    logger.info(dataset)
-    train_data, valid_data, test_data = data_preparation(config, dataset)
-    init_seed(config["seed"], config["reproducibility"])
-    _compare_data(saved, config, train_data, model_file)
-    model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    try:
+        dataset = create_dataset(config)
+        logger.info(dataset)
+        train_data, valid_data, test_data = data_preparation(config, dataset)
+        init_seed(config["seed"], config["reproducibility"])
+        _compare_data(saved, config, train_data, model_file)
+        model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    except UserError:
+        raise
+    except Exception as error:  # whatever odd options and files lead to in RecBole
+        raise UserError(
+            f"The data and the model of {model_file} cannot be made with its options "
+            f"({type(error).__name__}: {error}).",
+            OTHER,
+        ) from error
     _fill(model, saved, config, model_file)
     return config, model, dataset, train_data, valid_data, test_data
 

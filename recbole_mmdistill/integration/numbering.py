@@ -71,10 +71,7 @@ def install() -> None:
         known = vars(self.config).get("known_tokens")
         if known is not None:
             _renumber(self, known)
-        tokens = {
-            str(name): np.array(tokens, dtype=object)
-            for name, tokens in self.field2id_token.items()
-        }
+        tokens = {str(name): tokens for name, tokens in self.field2id_token.items()}
         self.config.numbering = Numbering(tokens, hash_files(self.config))
         prepare(self)
 

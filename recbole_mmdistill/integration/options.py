@@ -118,6 +118,7 @@ def config_of(saved: Mapping[str, Any], path: str | Path) -> Any:
     UserError
         Its options cannot be, or its dataset is not there.
     """
+    check_options(saved["model"], saved["dataset"], saved["options"], path)
     options = Checked(saved["options"])
     options["checkpoint_dir"] = str(Path(path).parent)
     options["gpu_id"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0")

@@ -24,7 +24,7 @@ _FREE = {
     *("epochs", "stopping_step", "checkpoint_dir", "data_path", "show_progress", "state"),
     *("use_gpu", "wandb_project", "save_dataset", "save_dataloaders", "verbose"),
 }
-_INSIDE = ("general_dataloader", "kg_dataloader")  # the loaders inside a knowledge graph's
+_INSIDE = ("general_dataloader", "kg_dataloader")  # of a knowledge graph's dataloader
 
 
 def contents(trainer: Any, epoch: int) -> dict[str, Any]:
@@ -127,8 +127,8 @@ def _set_random_state(state: dict[str, Any]) -> None:
 
 
 def _generators(train_data: Any) -> list[torch.Generator]:
-    """The generators that shuffle; a knowledge graph's loader has two loaders inside."""
-    loaders = [train_data, *(vars(train_data).get(f"{name}_dataloader") for name in _INSIDE)]
+    """The generators that shuffle; a knowledge graph's dataloader has two dataloaders inside."""
+    loaders = [train_data, *(vars(train_data).get(name) for name in _INSIDE)]
     return [loader.generator for loader in loaders if hasattr(loader, "generator")]
 
 
@@ -169,6 +169,12 @@ def resume(trainer: Any, train_data: Any, path: str | Path) -> None:
     numbered = numbering.numbering_of(config)
     _check_alike(saved, config, {} if numbered is None else numbered.files, path)
     numbering.check_same(config, saved["vocabulary"], path)
+    for modality, hashes in hash_features(train_data).items():
+        if not np.array_equal(hashes, saved["features"].get(modality)):
+            raise UserError(
+                f"The {modality} features are not those that {path} was trained on.",
+                "Give the same feature files, or begin anew without --resume.",
+            )
     try:
         trainer.model.load_state_dict(saved["state_dict"])
         other = checkpoint.map_tensors(lambda t: t.to(trainer.device), saved["other_parameter"])
@@ -192,7 +198,7 @@ def resume(trainer: Any, train_data: Any, path: str | Path) -> None:
     getLogger().info(f"Going on from {path} with epoch {trainer.start_epoch}")
 
 
-def _check_alike(saved: Mapping[str, Any], config: Any, files: Mapping, path: Any) -> None:
+def _check_alike(saved: Mapping[str, Any], config: Any, files: Any, path: Any) -> None:
     wrong = [
         f"{name} is {config[name]} and was {saved[name]}"
         for name in ("model", "dataset")
@@ -229,11 +235,12 @@ def newest(config: Any) -> Path | None:
     """
     files = numbering.hash_files(config)
     found = Path(config["checkpoint_dir"]).glob(f"{config['model']}-*.pth")
-    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+    files_found = [path for path in found if path.is_file()]
+    for path in sorted(files_found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
             saved = checkpoint.peek(path)
             _check_alike(saved, config, files, path)
-        except (UserError, KeyError, TypeError):
+        except (UserError, KeyError, TypeError, AttributeError):
             continue
         return path
     return None

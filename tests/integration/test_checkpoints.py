@@ -77,6 +77,7 @@ NAN = torch.full((N_ITEMS + 1, 8), torch.nan)
         (["options", "teacher"], f"{CODE} or CrossNet", "option teacher"),
         (["options", "local_rank"], 1, "an option 'local_rank'"),
         (["options", "hidden_size"], torch.zeros(2), "option hidden_size"),
+        (["options", "hidden_size"], "abc", r"cannot be made with its options \(TypeError"),
         (["options", "metrics"], ["XYZ"], r"options of .*XYZ"),
         (["options", "dataset_save_path"], "pickle.pth", "dataset_save_path"),
         (["epoch"], "1", "no sound epoch"),
@@ -189,6 +190,22 @@ def test_two_runs_of_one_second_have_two_checkpoints(monkeypatch):
     names = {trainer_of().saved_model_file for _ in range(2)}
     assert len(names) == 2
     assert all(name.startswith("saved/SASRec-Jan-01-2030_00-00-00-") for name in names)
+
+
+def test_a_model_of_a_users_own_is_tested_at_its_best_epoch():
+    from recbole.model.sequential_recommender import GRU4Rec
+
+    class Mine(GRU4Rec):
+        pass
+
+    options = {**SMALL, "num_layers": 1, "dropout_prob": 0.1, "loss_type": "CE"}
+    config = Config(model=Mine, dataset="small", config_dict=options)
+    train_data, valid_data, test_data = data_preparation(config, create_dataset(config))
+    trainer = Trainer(config, Mine(config, train_data.dataset))
+    trainer.fit(train_data, valid_data, verbose=False)
+    assert trainer.evaluate(test_data)["ndcg@5"] >= 0
+    with pytest.raises(UserError, match="of a model 'Mine', which there is not"):
+        load_data_and_model(trainer.saved_model_file)
 
 
 def test_an_old_checkpoint_that_is_trusted_can_be_converted(capsys):

@@ -14,9 +14,10 @@ from recbole.quick_start import load_data_and_model
 from recbole.utils import get_model, get_trainer, init_seed
 
 from recbole_mmdistill.errors import UserError
+from recbole_mmdistill.features import FeatureInfo, write_features
 from recbole_mmdistill.integration.loading import load
 from recbole_mmdistill.integration.resuming import newest, resume
-from tests.integration.builders import SMALL, write_dataset
+from tests.integration.builders import N_ITEMS, SMALL, write_dataset
 
 SETTINGS = {
     **SMALL,
@@ -104,6 +105,15 @@ def test_changed_data_is_refused():
         file.write("u1\ti3\t5\t1600000000\n")
     with pytest.raises(UserError, match="files of the dataset have changed"):
         run("SASRec", 2, trainer.saved_model_file)
+
+
+def test_changed_features_are_refused():
+    trainer, *_ = run("IDMMDistill", 1)
+    values = torch.ones(N_ITEMS, 1, 4)
+    features = Path("dataset/small/small.text.safetensors")
+    write_features(features, values, [f"i{n}" for n in range(N_ITEMS)], FeatureInfo("text"))
+    with pytest.raises(UserError, match="text features are not those"):
+        run("IDMMDistill", 2, trainer.saved_model_file)
 
 
 def test_the_newest_checkpoint_of_the_same_options_is_found():
