@@ -33,6 +33,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     OSError
         It cannot be written; nothing is left of it.
     """
+    if "\0" in str(path):  # for which Python raises a ValueError
+        raise OSError(f"{str(path)!r} is no path")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
