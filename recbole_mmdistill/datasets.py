@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.util
+import os
 from collections.abc import Iterator, Sequence
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +71,15 @@ def dataset_folder(
     data_path = Path(data_path)
     folder = data_path / dataset
     for suffix in suffixes:
-        parts = folder.glob(f"{escape(dataset)}.*.{suffix}")
-        if (folder / f"{dataset}.{suffix}").is_file() or any(parts):
+        parts = glob.glob(f"{glob.escape(dataset)}.*.{suffix}", root_dir=folder)
+        if parts or os.path.isfile(folder / f"{dataset}.{suffix}"):
             return folder
-    if folder.is_dir():
+    if os.path.isdir(folder):
         raise UserError(
             f"The folder {folder} has no {dataset}.{suffixes[0]}.",
             "Name the atomic files as the dataset, or give another --dataset.",
         )
-    there = [entry.name for entry in data_path.glob("*/")] if data_path.is_dir() else []
+    there = [entry.name for entry in data_path.glob("*/")] if os.path.isdir(data_path) else []
     close = near(dataset, [*there, SHIPPED_BY_RECBOLE])
     raise UserError(
         f"There is no dataset {dataset!r} in {data_path}.",

@@ -34,6 +34,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     OSError
         It cannot be written; nothing is left of it.
     """
+    if "\0" in str(path):  # for which Python raises a ValueError
+        raise OSError(f"{str(path)!r} is no path")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     _temporaries.add(temporary)
     try:

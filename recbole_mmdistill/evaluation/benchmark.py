@@ -102,6 +102,7 @@ def _find_missing_data(plan: Plan) -> dict[str, UserError]:
             folder = dataset_folder(dataset, settings.get("data_path", "dataset/"))
             given = settings.get("feature_path")
             modalities = settings.get("modalities") or []
+            modalities = [modalities] if isinstance(modalities, str) else modalities
             check_feature_path(given, modalities)
             for modality in modalities:
                 file = given.get(modality) if isinstance(given, dict) else None
