@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,7 @@ def run(request: Request) -> dict[str, Any]:
     from .integration.outcome import keep_outcome
 
     started = time.time()
-    with _nothing_left_to_parse(), keep_outcome() as outcome:
+    with keep_outcome() as outcome:
         result = recbole_run(
             request.model,
             request.dataset,
@@ -57,16 +55,6 @@ def run(request: Request) -> dict[str, Any]:
     if request.metrics_file:
         write_json(Path(request.metrics_file), summary)
     return summary
-
-
-@contextmanager
-def _nothing_left_to_parse() -> Any:
-    """Hide the command line from RecBole's Config, which would read it once more."""
-    argv, sys.argv = sys.argv, sys.argv[:1] or ["recbole-mm"]
-    try:
-        yield
-    finally:
-        sys.argv = argv
 
 
 def _plain(result: Mapping[str, Any] | None) -> dict[str, float]:
