@@ -111,8 +111,9 @@ def install() -> None:
     - Values are read by :func:`~..settings.literal` (config/configurator.py:113 ``eval``-uates
       them), YAML files by :func:`~..settings.read_yaml` (line 80 takes tags of Python).
     - The command line takes ``--a=b=c`` and ``--a b`` (line 149 drops both).
-    - All settings are checked by :func:`~..settings.check_settings` before the model is looked up,
-      unless they were already.
+    - All settings are checked by :func:`~..settings.check_settings` before the model is looked up.
+      Those that were (:class:`~..settings.Checked`) are taken as they are, and the command line,
+      which they come from, is not read again.
     - This package's property files are read: a model's after ``overall.yaml``, as RecBole's own
       models' are; a dataset's last, before what the user gives.
     - A sequential model trained with cross entropy gets ``train_neg_sample_args: None``, without
@@ -149,13 +150,12 @@ def install() -> None:
         return settings
 
     def _load_cmd_line(self: Any) -> dict[str, Any]:
-        if "ipykernel_launcher" in sys.argv[0]:
+        if self._layers is None or "ipykernel_launcher" in sys.argv[0]:
             return {}
         settings, rest = parse_command_line(sys.argv[1:], is_text)
         if rest:
             getLogger().warning(f"command line args [{' '.join(rest)}] will not be used in RecBole")
-        if self._layers is not None:
-            self._layers.append((SCRIPT, settings))
+        self._layers.append((SCRIPT, settings))
         return settings
 
     def _get_model_and_dataset(self: Any, model: Any, dataset: Any) -> Any:

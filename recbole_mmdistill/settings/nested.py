@@ -70,7 +70,7 @@ def each(values: Check, keys: Check | None = None) -> Check:
             return
         for key, inner in value.items():
             yield from (keys or name)(f"a key of {where}", key)
-            yield from values(f"{key} of {where}", inner)
+            yield from values(f"{show(key)} of {where}", inner)
 
     return check
 

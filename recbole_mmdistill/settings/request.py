@@ -16,6 +16,9 @@ from .yaml_file import read_yaml
 class Checked(dict[str, Any]):
     """Settings that were checked and read: RecBole's ``Config`` takes them as they are."""
 
+    def __bool__(self) -> bool:
+        return True  # quick_start/quick_start.py:62 of RecBole takes another dict for an empty one
+
 
 class Request(NamedTuple):
     """What a command line asks for.

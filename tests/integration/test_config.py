@@ -108,7 +108,9 @@ def test_a_class_of_one_s_own_has_options_of_its_own():
         Config(Mine, "small", config_dict={**own, "epochs": "ten"})
 
 
-def test_settings_that_were_checked_are_taken_as_they_are():
+def test_settings_that_were_checked_are_taken_as_they_are(monkeypatch):
     write_dataset()
+    monkeypatch.setattr("sys.argv", ["x", "--epochs=7", "--seed=abc"])
     checked = Checked({**SMALL, "wandb_project": "'quoted'"})
-    assert Config("SASRec", "small", config_dict=checked)["wandb_project"] == "'quoted'"
+    settings = Config("SASRec", "small", config_dict=checked)
+    assert (settings["wandb_project"], settings["epochs"]) == ("'quoted'", 1)

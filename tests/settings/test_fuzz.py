@@ -35,7 +35,7 @@ OPTIONS = {
 }
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.sampled_from(sorted(OPTIONS)), VALUES)
 def test_any_value_of_any_option_is_right_or_said_to_be_wrong(name, value):
     for sentence in wrong_value(OPTIONS[name], value):
@@ -43,11 +43,11 @@ def test_any_value_of_any_option_is_right_or_said_to_be_wrong(name, value):
         sentence.encode()
 
 
-@pytest.mark.parametrize("name", sorted(OPTIONS))
-@pytest.mark.parametrize("value", [{"a": {1: [b"x"]}}, [[[]]], 1e999, "\udcff", -(2**70), ["x\0"]])
-def test_what_no_option_can_be_is_refused(name, value):
-    free = OPTIONS[name].kind.types == () or ({"list", "dict"} & set(OPTIONS[name].kind.types))
-    assert free or list(wrong_value(OPTIONS[name], value))
+@pytest.mark.parametrize("value", [1e999, "\udcff", -(2**70), ["x\0"], {"a": b"x"}, [[[]] * 3] * 9])
+def test_what_no_option_can_be_is_refused(value):
+    for option in OPTIONS.values():
+        free = value == [[[]] * 3] * 9 and "list" in option.kind.types
+        assert free or list(wrong_value(option, value)), option
 
 
 @settings(max_examples=150, deadline=None)
