@@ -155,13 +155,10 @@ class AtomicFile:
                     parts[field].append(
                         read_sequences(block, column, self._seq_separator, ftype, self.path, field)
                     )
-        frame = {
-            field: tokens.pop(field).categorical()
-            if field in tokens
-            else np.concatenate(parts.pop(field))
-            for field in kept
-        }
-        return pd.DataFrame(frame)
+        # Floats first: the parts of tokens are the smaller ones to hold beside them.
+        frame = {field: np.concatenate(parts.pop(field)) for field in kept if field not in tokens}
+        frame |= {field: tokens.pop(field).categorical() for field in kept if field in tokens}
+        return pd.DataFrame({field: frame[field] for field in kept}, copy=False)
 
     def line_of(self, row: int) -> int:
         """Find the number of a row's line.

@@ -84,40 +84,42 @@ class Tokens:
     """The tokens of a column, numbered as its blocks come."""
 
     def __init__(self) -> None:
-        self._codes: list[np.ndarray] = []  # of each block, into its distinct tokens
-        self._distinct: list[np.ndarray] = []  # of each block: a matrix, or an array of bytes
+        self._known = np.zeros((0, 8), dtype=np.uint8)  # a row of bytes for each distinct token
+        self._codes: list[np.ndarray] = []  # of each block, places in the above
 
     def add(self, block: Block, column: int) -> None:
         """Add the cells of a block's column."""
-        matrix = block.matrix(column)
-        if matrix is None:
-            matrix = np.array(block.raw_cells(column), dtype=object)
-        code, row = _factorize(matrix)
-        self._codes.append(code.astype(np.int32))
-        self._distinct.append(matrix[row])
+        cells = block.matrix(column)
+        if cells is None:
+            cells = np.array(block.raw_cells(column), dtype=object)
+        n_known = len(self._known)
+        cells = _join(self._known, cells)
+        code, row = _factorize(cells)  # what is known is first and distinct, so it keeps its place
+        self._known = cells[row]
+        self._codes.append(code[n_known:].astype(np.int32))
 
     def categorical(self) -> pd.Categorical:
         """Give all cells, the tokens in the order of first appearance; an empty cell is missing."""
-        ends = np.cumsum([len(distinct) for distinct in self._distinct])[:-1]
-        if all(distinct.ndim == 2 for distinct in self._distinct):
-            width = max(distinct.shape[1] for distinct in self._distinct)
-            for part, distinct in enumerate(self._distinct):
-                missing = width - distinct.shape[1]
-                self._distinct[part] = np.pad(distinct, ((0, 0), (0, missing)))
-            whole = np.concatenate(self._distinct)
-        else:
-            whole = np.concatenate([_as_bytes(distinct) for distinct in self._distinct])
-        self._distinct.clear()
-        number, row = _factorize(whole)
-        tokens = [token.decode() for token in _as_bytes(whole[row])]
+        tokens = [token.decode() for token in _as_bytes(self._known)]
+        codes = np.concatenate(self._codes)
         if "" in tokens:
             empty = tokens.index("")
             del tokens[empty]
-            number = np.where(number == empty, -1, number - (number > empty))
-        parts = np.split(number.astype(np.int32), ends)
-        codes = [numbers[code] for numbers, code in zip(parts, self._codes)]
-        self._codes.clear()
-        return pd.Categorical.from_codes(np.concatenate(codes), pd.Index(tokens, dtype=object))
+            codes[codes == empty] = -1
+            codes[codes > empty] -= 1
+        return pd.Categorical.from_codes(codes, pd.Index(tokens, dtype=object))
+
+
+def _join(known: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Put cells one below the other, as a matrix of bytes if both are one."""
+    if known.ndim == cells.ndim == 2:
+        width = max(known.shape[1], cells.shape[1])
+        return np.concatenate([_pad(known, width), _pad(cells, width)])
+    return np.concatenate([_as_bytes(known), _as_bytes(cells)])
+
+
+def _pad(cells: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(cells, ((0, 0), (0, width - cells.shape[1])))
 
 
 def _factorize(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
