@@ -106,7 +106,7 @@ def check_options(model: str, dataset: str, options: Mapping[str, Any], path: An
             plain(value)
         except TypeError as error:
             raise UserError(f"The option {key} of {path}: {error}.", OTHER) from None
-        if not key.isidentifier() or key in OF_MACHINE:
+        if not key.isprintable() or key in OF_MACHINE:
             raise UserError(f"The checkpoint {path} has an option {key!r}.", OTHER)
     teacher = options.get("teacher")
     if teacher is not None and not str(teacher).isidentifier():  # RecBole evaluates it
