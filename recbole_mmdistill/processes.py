@@ -17,6 +17,7 @@ from typing import Any
 
 from . import signals
 from .errors import UserError
+from .failures import print_no_traceback
 
 _TO_SETTLE = 0.5  # seconds in which the cause of a failure shows beside what it causes
 _TO_END = signals.GRACE + 1.0
@@ -73,6 +74,7 @@ def run_in_processes(function: Callable[..., Any], n: int, *args: Any) -> list[A
 def _work(connection: Connection, parent: int, function: Callable[..., Any], *args: Any) -> None:
     try:
         signals.install(parent)
+        print_no_traceback()
         # Peers that are gone make torch's C++ side print on its own.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         failure = None

@@ -10,8 +10,8 @@ import yaml
 
 from recbole_mmdistill import __version__
 from recbole_mmdistill.cli import main
-from recbole_mmdistill.cli.failures import explain
 from recbole_mmdistill.errors import UserError
+from recbole_mmdistill.failures import explain
 from tests.integration.builders import SMALL, write_dataset
 
 ROOT = Path(__file__).parents[1]
@@ -122,6 +122,7 @@ def test_ctrl_c_is_no_traceback(capsys, monkeypatch):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not suffice"),
         (OSError(28, "No space left on device", "a/b"), "no space left to write a/b: No space"),
         (OSError(27, "File too large", "a/b"), "no space left to write a/b: File too large"),
+        (RuntimeError("[enforce fail at x.cc:6] . unexpected pos 8 vs 0"), "no space left"),
         (PermissionError(13, "Permission denied", "a/b"), "no right to use a/b: Permission denied"),
         (OSError(30, "Read-only file system", "a/b"), "no right to use a/b: Read-only"),
         (NotADirectoryError(20, "Not a directory", "a/b"), "refuses a/b: Not a directory"),

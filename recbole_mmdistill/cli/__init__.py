@@ -44,7 +44,7 @@ def program(argv: Sequence[str] | None = None) -> NoReturn:
     """
     try:
         signals.install()
-        from .failures import print_no_traceback
+        from ..failures import print_no_traceback
 
         print_no_traceback()
         signals.finish(main(argv))
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(signals.message())
         return signals.exit_code()
     except Exception as error:
-        from .failures import explain, is_nobody_reading
+        from ..failures import explain, is_nobody_reading
 
         if is_nobody_reading(error):
             return 141  # as a shell tells SIGPIPE

@@ -45,7 +45,7 @@ def main(words: Sequence[str]) -> None:
     # cannot be drawn is no surprise at the end of all trials.
     import matplotlib  # noqa: F401
 
-    from ..evaluation import benchmark
+    from ..evaluation.benchmark import benchmark
 
     folder = Path(given.out or Path("results") / Path(given.plan).stem)
     failed, left_out = benchmark(

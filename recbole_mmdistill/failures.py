@@ -7,11 +7,13 @@ import logging
 import select
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ..errors import UserError
+from .errors import UserError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What torch says of a checkpoint that was cut off, and others of a full disk.
+_NO_SPACE_WORDS = ("no space left", "unexpected pos", "failed writing file", "file write failed")
 _NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_MEMORY = (
     "out of memory",
@@ -41,14 +43,12 @@ def explain(error: BaseException) -> UserError:
     if isinstance(error, UserError):
         return error
     for cause in _causes(error):
-        if (isinstance(cause, OSError) and cause.errno in _NO_SPACE) or "No space left" in str(
-            cause
-        ):
+        if _is_out_of_space(cause):
             return UserError(
                 f"There is no space left to write {_path(cause)}: {_reason(cause)}.",
                 "Free some space, or write to another place.",
             )
-    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
+    if isinstance(error, MemoryError) or _says(error, _NO_MEMORY):
         said = _line(error)
         return UserError(
             f"Memory does not suffice{f' ({said})' if said else ''}.",
@@ -56,7 +56,7 @@ def explain(error: BaseException) -> UserError:
         )
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
-        if package != __name__.partition(".")[0]:
+        if package != __package__:
             install = _EXTRAS.get(package) or _PACKAGES.get(package, package)
             return UserError(
                 f"This needs the package {package}, which is not installed.",
@@ -107,6 +107,16 @@ def print_no_traceback() -> None:
 def _in_a_line(failure: threading.ExceptHookArgs) -> None:
     if failure.exc_value is not None and not isinstance(failure.exc_value, KeyboardInterrupt):
         print(f"warning: {explain(failure.exc_value)}", file=sys.stderr)
+
+
+def _is_out_of_space(error: BaseException) -> bool:
+    by_number = isinstance(error, OSError) and error.errno in _NO_SPACE
+    return by_number or _says(error, _NO_SPACE_WORDS)
+
+
+def _says(error: BaseException, phrases: Sequence[str]) -> bool:
+    said = str(error).lower()
+    return any(phrase in said for phrase in phrases)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
