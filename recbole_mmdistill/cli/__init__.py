@@ -10,12 +10,14 @@ from .. import __version__
 from ..errors import UserError, near
 
 VERBS = {
+    "import": "make a dataset of your own files: CSV, TSV, Parquet, JSON lines",
     "run": "train a model of RecBole or of this package, and print its test metrics",
     "extract": "make a feature file from a dataset's texts or images",
     "features": "look at a dataset's features: coverage, duplicates, neighbours",
     "benchmark": "run models side by side, and report",
     "convert": "turn features of other tools into feature files, and back",
 }
+_MODULES = {"import": "import_"}  # a word of Python's own is no module's name
 USAGE = "\n".join(
     [
         "usage: recbole-mm <verb> [options]",
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"There is no verb {words[0]!r}.",
                 f"Say `recbole-mm --help`{near(words[0], VERBS)}.",
             )
-        import_module(f".{words[0]}", __name__).main(words[1:])
+        import_module(f".{_MODULES.get(words[0], words[0])}", __name__).main(words[1:])
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
