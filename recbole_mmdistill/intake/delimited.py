@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -139,22 +138,22 @@ def sniff(path: Path, form: Form, wanted: Wanted) -> Dialect:
 
 
 def _separator(path: Path, lines: Sequence[str], quoted: bool) -> str:
-    """Choose the separator that gives the same number of cells in nearly every record."""
-    found: list[tuple[bool, int, str]] = []
+    """Choose the separator that gives as many cells in nearly every record as in the first."""
+    found: list[tuple[bool, bool, int, str]] = []
     for separator in SEPARATORS:
         rows = [cells for _, cells, _ in _records(lines, separator, quoted, last=True) if cells]
-        widths = Counter(map(len, rows))
-        width, often = widths.most_common(1)[0] if widths else (1, 0)
-        # A trailing separator that the header lacks makes rows wider by one empty cell.
-        if rows and width > 1 and width - len(rows[0]) in (0, 1) and 2 * often >= len(rows):
-            found.append((often + 1 >= 0.95 * len(rows), width, separator))
+        width = len(rows[0]) if rows else 1
+        # A separator at line ends that the header lacks makes rows wider by one empty cell.
+        fits = sum(len(row) == width or (len(row) == width + 1 and not row[-1]) for row in rows)
+        if width > 1 and fits >= min(2, len(rows)):
+            found.append((fits >= 0.95 * len(rows), 2 * fits > len(rows), width, separator))
     if not found:
         shown = lines[0][:60] if lines else ""
         raise UserError(
             f"{path} has one column only, or its separator cannot be told (line: {shown!r}).",
             "Say it, e.g. --separator=';' or --separator=tab.",
         )
-    return max(found, key=lambda one: one[:2])[2]
+    return max(found, key=lambda one: one[:3])[3]
 
 
 def _is_header(

@@ -232,7 +232,7 @@ def _mmrec(files: Mapping[str, Path]) -> Layout | None:
 
 def _unisrec(files: Mapping[str, Path]) -> Layout | None:
     trained = [name for name in files if name.endswith(".train.inter")]
-    if len(trained) != 1:
+    if len(trained) != 1 or len(files) == 1:
         return None
     name = trained[0].removesuffix(".train.inter")
     parts = [files[part] for split in SPLITS if (part := f"{name}.{split}.inter") in files]

@@ -107,7 +107,7 @@ def import_dataset(request: Request, say: Callable[[str], None] = lambda _: None
     UserError
         Something cannot be read or told, or nothing would be left. Then nothing is written.
     """
-    dataset = request.dataset or _name_of(request.source)
+    dataset = _name_of(request.source) if request.dataset is None else request.dataset
     check_name(dataset)
     layout = _layout(request)
     picks = _interaction_columns(request, layout)
@@ -125,7 +125,7 @@ def import_dataset(request: Request, say: Callable[[str], None] = lambda _: None
         if "time" in picks and report.tally.left:
             times = read_times(engine, report.column("time"), request.time_format)
         report.times = times.said
-        interactions.check(times, "rating" in picks, "label" in picks)
+        interactions.check(times, picks)
         _filter(request, interactions)
         report.statistics = interactions.statistics()
         if not report.statistics["rows"]:

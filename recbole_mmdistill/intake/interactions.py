@@ -7,7 +7,7 @@ place in the source, and so the order), ``u`` and ``i`` (row ids of the tables `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +65,15 @@ class Interactions:
         self._paths = paths
         self._tally = tally
 
-    def check(self, times: Times, rating: bool, label: bool) -> None:
+    def check(self, times: Times, columns: Collection[str]) -> None:
         """Keep what has a user, an item and a time.
 
         Parameters
         ----------
         times : Times
             How times are read.
-        rating, label : bool
-            Whether there are such columns.
+        columns : collection of str
+            Of ``raw``.
         """
         for role in ("user", "item"):
             self._engine.run(
@@ -81,21 +81,18 @@ class Interactions:
                 f"FROM (SELECT DISTINCT {role} AS token FROM raw)",
                 label=f"{role}s",
             )
-        stars = "TRY_CAST(rating AS DOUBLE)" if rating else "NULL::DOUBLE"
+        absent = "".join(f", '' AS {name}" for name in ("rating", "label") if name not in columns)
         self._engine.run(
             f"""
             CREATE TEMP TABLE checked AS
-            SELECT {N} AS n,
-              users.rowid::INTEGER AS u, items.rowid::INTEGER AS i, {times.nanos} AS t,
-              CASE WHEN isfinite({stars}) THEN {stars} END AS rating,
-              {
-                "trim(rating) <> '' AND coalesce(NOT isfinite(" + stars + "), true)"
-                if rating
-                else "false"
-            } AS rating_lost,
-              {"label" if label else "NULL::VARCHAR"} AS label,
+            SELECT {N} AS n, users.rowid::INTEGER AS u, items.rowid::INTEGER AS i,
+              {times.nanos} AS t, label,
+              CASE WHEN isfinite(TRY_CAST(rating AS DOUBLE)) THEN CAST(rating AS DOUBLE) END
+                AS rating,
+              trim(rating) <> '' AND NOT coalesce(isfinite(TRY_CAST(rating AS DOUBLE)), false)
+                AS rating_lost,
               coalesce(users.bad, items.bad, {times.problem}) AS problem
-            FROM (SELECT *, {times.form} AS form FROM raw)
+            FROM (SELECT *, {times.form} AS form {absent} FROM raw)
             JOIN users ON users.token = "user" JOIN items ON items.token = item
             """,
             label="checking",

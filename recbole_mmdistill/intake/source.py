@@ -191,10 +191,11 @@ def _text_form(path: Path, head: bytes, packed: bool, encoding: str | None) -> F
 
 def _utf_16_without_mark(head: bytes) -> str | None:
     """Tell UTF-16 by the zero bytes that Latin letters have in it."""
-    pairs = len(head) // 2
     for encoding, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
-        if pairs and zeros.count(0) > 0.4 * pairs:
-            return encoding
+        if zeros.count(0) > 0.4 * len(zeros):
+            text = head[: 1 << 10].decode(encoding, "replace")
+            if sum(char.isprintable() or char in "\t\r\n" for char in text) > 0.9 * len(text):
+                return encoding
     return None
 
 

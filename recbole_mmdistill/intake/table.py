@@ -119,14 +119,14 @@ def open_table(
     if not filled:
         only = paths[0] if len(paths) == 1 else paths[0].parent
         raise UserError(f"{only} is empty.", "Give files with rows.")
-    kinds = {form.kind for form in filled.values()}
-    if len(kinds) > 1:
-        first, second = (next(p for p in filled if filled[p].kind == k) for k in sorted(kinds)[:2])
-        raise UserError(
-            f"{first.parent} holds files of different kinds ({first.name}, {second.name}).",
-            "Give one file, or a folder of parts of one kind.",
-        )
-    (kind,) = kinds
+    first, *others = filled
+    kind = filled[first].kind
+    for other in others:
+        if filled[other].kind != kind:
+            raise UserError(
+                f"{first.parent} holds files of different kinds ({first.name}, {other.name}).",
+                "Give one file, or a folder of parts of one kind.",
+            )
     if kind == "parquet":
         return _Parquet([*filled])
     if kind == "json":
