@@ -1,6 +1,6 @@
 """A user's own files, CSV, TSV, Parquet or JSON lines, become RecBole's atomic files."""
 
-from .delimited import Wanted
+from .dialect import Wanted
 from .importing import Request, import_dataset
 from .report import Report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -121,7 +122,8 @@ class Engine:
                     bar.update(max(0.0, self._con.query_progress() - bar.n))
             return future.result()
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-            reason = str(error).splitlines()[0]
+            number = re.search(r'"errno":"(\d+)"', str(error))
+            reason = os.strerror(int(number[1])) if number else str(error).splitlines()[0]
             raise UserError(
                 f"The import ran out of memory or disk ({reason}).",
                 f"Make room where {self._scratch.parent} lies.",

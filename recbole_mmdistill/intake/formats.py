@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError
-from .delimited import NOTHING, Wanted
+from .dialect import NOTHING, Wanted
+from .form import form_of, parts_of
 from .interactions import SPLITS
-from .source import form_of, parts_of
-from .table import Convert, Table, open_table
+from .reading import open_table
+from .table import Convert, Table
 from .unisrec import UniSRec, read_index
 
 _GENRES = (

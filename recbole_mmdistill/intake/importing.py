@@ -11,15 +11,16 @@ from ..datasets import SHIPPED_BY_RECBOLE
 from ..errors import UserError
 from ..files import write_json
 from . import columns
-from .delimited import NOTHING, Wanted
 from .destination import check_name, destination
+from .dialect import NOTHING, Wanted
 from .engine import Engine
+from .form import check_encoding, parts_of
 from .formats import Layout, recognise
 from .interactions import SPLITS, Interactions
 from .items import Items, field_name
+from .reading import open_table
 from .report import Report
-from .source import check_encoding, parts_of
-from .table import Pick, open_table
+from .table import Pick
 from .times import order_of_rows, read_times
 
 _SUFFIX = re.compile(r"\.(gz|csv|tsv|txt|json|jsonl|ndjson|parquet|pq|inter|dat|data)$", re.I)

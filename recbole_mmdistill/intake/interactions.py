@@ -100,7 +100,8 @@ class Interactions:
         self._engine.run("DROP TABLE raw")
         count_kinds(self._engine, "checked", self._paths, self._tally)
         self._check_readable()
-        for rows, places in self._where("checked", "rating_lost AND problem IS NULL"):
+        rows, places = self._seen("checked", "rating_lost AND problem IS NULL")
+        if rows:
             self._tally.notes("rating_left_empty", rows, places)
         self._engine.run(
             "CREATE TEMP TABLE kept AS SELECT * EXCLUDE (problem, rating_lost) FROM checked "
@@ -159,22 +160,22 @@ class Interactions:
         self._engine.run(
             f"CREATE TEMP TABLE judged AS SELECT *, ({condition}) AS stays FROM kept", label=label
         )
-        (found,) = self._where("judged", "NOT stays") or [(0, [])]
-        if found[0]:
-            self._tally.drops(kind, *found)
+        rows, places = self._seen("judged", "NOT stays")
+        if rows:
+            self._tally.drops(kind, rows, places)
             self._engine.run("DROP TABLE kept")
             self._engine.run(
                 "CREATE TEMP TABLE kept AS SELECT * EXCLUDE (stays) FROM judged WHERE stays",
                 label=label,
             )
         self._engine.run("DROP TABLE judged")
-        return found[0]
+        return rows
 
-    def _where(self, table: str, condition: str) -> list[tuple[int, list[str]]]:
+    def _seen(self, table: str, condition: str) -> tuple[int, list[str]]:
         ((rows, first),) = self._engine.run(
             f"SELECT count(*), min(n, {EXAMPLES}) FROM {table} WHERE {condition}"
         )
-        return [(rows, [place_of(self._paths, n) for n in first])] if rows else []
+        return rows, [place_of(self._paths, n) for n in first or []]
 
     def statistics(self) -> dict[str, Any]:
         """Count what is kept, and what is remarkable of it.
@@ -183,9 +184,9 @@ class Interactions:
         -------
         dict
             ``rows``, ``users``, ``items``, ``first_ns`` and ``last_ns`` (of time, since 1970),
-            ``rows_with_a_rating``, ``duplicates`` (rows whose user had the item before),
-            ``ties_in_time`` (rows that share user and time with another), ``users_with_one_row``
-            and ``items_with_one_row``.
+            ``rows_with_a_rating``, ``ids_with_outer_spaces``, ``users_with_one_row``,
+            ``items_with_one_row``, ``duplicates`` (rows whose user had the item before) and
+            ``ties_in_time`` (rows that share user and time with another).
         """
         ((rows, first, last, rated),) = self._engine.run(
             "SELECT count(*), min(t), max(t), count(rating) FROM kept"
@@ -198,6 +199,10 @@ class Interactions:
                 label="counting",
             )
             numbers |= {name: count, f"{name}_with_one_row": single}
+        ((numbers["ids_with_outer_spaces"],),) = self._engine.run(
+            "SELECT count(*) FROM (FROM users UNION ALL FROM items) "
+            r"WHERE bad IS NULL AND regexp_matches(token, '^\s|\s$')"
+        )
         for name, columns, counted in (
             ("duplicates", "u, i", "rows - 1"),
             ("ties_in_time", "u, t", "rows"),

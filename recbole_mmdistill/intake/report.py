@@ -38,11 +38,13 @@ _DROPPED = {
 }
 _NOTED = {
     "quotes_as_text": "have a quotation mark that is not closed: it was taken as part of the text",
+    "quotes_understood": "have quotation marks, which were read as in CSV (--no_quotes does not)",
     "rating_left_empty": "have a rating that is no number: it was left empty",
 }
 _REMARKS = {
     "ties_in_time": "rows share user and time with another; their order is that of the source",
     "duplicates": "rows are of a user and an item of an earlier row",
+    "ids_with_outer_spaces": "ids begin or end with a space, and were kept so",
     "users_with_one_row": "users have one row",
     "items_with_one_row": "items have one row",
 }
@@ -175,6 +177,8 @@ class Report:
                 if found["rows"]:
                     shown = ", ".join(found["examples"][:3])
                     lines.append(f"  {found['rows']:,} {said} ({shown})")
+            if 2 * self.item_statistics["without_row"]["rows"] > numbers["items"]:
+                lines.append("  these are most: do both files write the items' ids alike?")
         lines.append(f"report: {self._folder / self._dataset}.import.json")
         return "\n".join([line for line in lines if line] + self._next())
 
@@ -242,12 +246,14 @@ class Report:
 
 def _files(table: Table) -> str:
     first, *others = table.paths
-    return f"{first.parent} ({len(table.paths)} files)" if others else str(first)
+    where = f"{first.parent} ({len(table.paths)} files)" if others else str(first)
+    return f"{where}, without {len(table.empty)} that are empty" if table.empty else where
 
 
 def _source(table: Table, tally: Tally) -> dict[str, Any]:
     return {
         "files": [str(path) for path in table.paths],
+        "empty_files": [*table.empty],
         "written_as": table.description,
         "read": tally.read,
         "dropped": {kind: count.plain() for kind, count in tally.dropped.items()},

@@ -197,7 +197,7 @@ def span(first: int, last: int) -> str:
         Nanoseconds since 1970.
     """
     if last < _COUNTS * 10**9 and first >= 0:
-        return f"{first // 10**9} to {last // 10**9}: they are taken for an order, not for dates"
+        return f"{first // 10**9} to {last // 10**9} s: these look like an order, not like dates"
     return f"{_date(first)} to {_date(last)} UTC"
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError
-from .source import form_of, read_blocks
-from .table import Pick, TextTable
+from .form import form_of
+from .lines import read_blocks
+from .table import Batch, Pick, TextTable
 from .tally import Tally
 
 _BATCH = 100_000  # interactions
@@ -45,7 +46,7 @@ class UniSRec(TextTable):
 
     def _rows(
         self, path: Path, picks: Sequence[Pick], tally: Tally, advance: Callable[[int], None]
-    ) -> Iterator[tuple[Sequence[int], Sequence[Sequence[str]]]]:
+    ) -> Iterator[Batch]:
         number, batch = 1, []
         prefixes = self._prefixes(path, tally, advance)
         train = path == self.paths[0]
@@ -84,9 +85,7 @@ class UniSRec(TextTable):
                 return items
         return None
 
-    def _numbered(
-        self, first: int, batch: list[tuple[str, str]], picks: Sequence[Pick]
-    ) -> tuple[Sequence[int], Sequence[Sequence[str]]]:
+    def _numbered(self, first: int, batch: list[tuple[str, str]], picks: Sequence[Pick]) -> Batch:
         columns = list(zip(*batch))
         return range(first, first + len(batch)), [columns[pick.column] for pick in picks]
 

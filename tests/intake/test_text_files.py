@@ -81,7 +81,7 @@ def test_a_quotation_mark_that_is_not_closed_costs_no_row():
 
 
 def test_an_unclosed_quotation_mark_in_a_file_larger_than_a_block(monkeypatch):
-    monkeypatch.setattr("recbole_mmdistill.intake.source.BLOCK", 64)
+    monkeypatch.setattr("recbole_mmdistill.intake.lines.BLOCK", 64)
     rows = [("u", f"i{n}", str(n)) for n in range(200)]
     rows[50] = ("u", '"i50', "50")
     Path("clicks.csv").write_text(csv(rows=rows))

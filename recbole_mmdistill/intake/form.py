@@ -1,4 +1,4 @@
-"""What lies on the disk: the parts of a source, what they are by their first bytes, their lines."""
+"""What lies on the disk: the parts of a source, and what each is by its first bytes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import codecs
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ..errors import UserError, near
-from .tally import Tally
 
-BLOCK = 1 << 22  # bytes that are decoded at a time
-MAX_LINE = 1 << 24  # characters; more is no table
 HEAD = 1 << 20  # bytes by which a file's form is told
 
 _GZIP = b"\x1f\x8b"
@@ -80,23 +76,6 @@ class Form(NamedTuple):
     head: str = ""
 
 
-class Block(NamedTuple):
-    """Lines that follow one another, without their ends.
-
-    Attributes
-    ----------
-    first : int
-        Number of the first line, from 1.
-    lines : list of str
-    quotes : bool
-        Whether any of them has a quotation mark.
-    """
-
-    first: int
-    lines: list[str]
-    quotes: bool
-
-
 def parts_of(path: Path) -> list[Path]:
     """List the files of a source: the file, or those of a folder, ``part-2`` before ``part-10``.
 
@@ -122,7 +101,7 @@ def parts_of(path: Path) -> list[Path]:
         entries = [entry for entry in path.iterdir() if not _NOT_DATA.match(entry.name)]
         files = sorted((entry for entry in entries if entry.is_file()), key=_natural)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     if not files:
         raise UserError(f"The folder {path} holds no files.", "Give the folder that has them.")
     return files
@@ -148,9 +127,9 @@ def form_of(path: Path, encoding: str | None = None) -> Form:
             head = file.read(len(_GZIP))
             packed = head == _GZIP
             file.seek(0)
-            head = _unpacked(file).read(HEAD) if packed else file.read(HEAD)
+            head = unpacked(file).read(HEAD) if packed else file.read(HEAD)
     except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     if not head:
         return Form("empty", packed)
     if head.startswith(b"PAR1"):
@@ -211,120 +190,8 @@ def check_encoding(name: str) -> str:
     return "utf-8" if info.name == "utf-8-sig" else info.name
 
 
-def read_blocks(
-    path: Path, form: Form, tally: Tally, advance: Callable[[int], None]
-) -> Iterator[Block]:
-    """Read the lines of a text file.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    form : Form
-        As :func:`form_of` tells it.
-    tally : Tally
-        Counts lines that are not in the encoding; an empty line stands in for each.
-    advance : callable
-        Told the number of bytes of the disk that were read.
-
-    Yields
-    ------
-    Block
-
-    Raises
-    ------
-    UserError
-        It is damaged, or not in its encoding.
-    """
-    try:
-        with open(path, "rb") as file:
-            yield from _split(path, form, _decode(path, form, file, tally, advance))
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(path, error) from None
-
-
-def _decode(
-    path: Path, form: Form, file: BinaryIO, tally: Tally, advance: Callable[[int], None]
-) -> Iterator[str]:
-    """Give the text in pieces; those of encodings that keep ASCII end where lines do."""
-    stream = _unpacked(file) if form.packed else file
-    by_lines = form.newline == "\n" and "\n".encode(form.encoding) == b"\n"
-    decoder = codecs.getincrementaldecoder(form.encoding)("strict")
-    rest, number, place, begun = b"", 1, 0, False
-    while True:
-        data = stream.read(BLOCK)
-        advance(file.tell() - place)
-        place = file.tell()
-        end = not data
-        try:
-            if not by_lines:
-                text = decoder.decode(data, end)
-            else:
-                data = rest + data
-                cut = len(data) if end else data.rfind(b"\n") + 1
-                data, rest = data[:cut], data[cut:]
-                if len(rest) > 4 * MAX_LINE:
-                    raise _too_long(path, number)
-                text = data.decode(form.encoding)
-        except UnicodeDecodeError as error:
-            if not by_lines:
-                raise UserError(
-                    f"{path} is not {form.encoding} ({error.reason}).",
-                    "Say its encoding by --encoding.",
-                ) from None
-            text = "".join(_line_by_line(path, form, data, number, tally))
-        yield text if begun else text.removeprefix("\ufeff")
-        begun = begun or bool(text)
-        number += data.count(b"\n") if by_lines else 0
-        if end:
-            return
-
-
-def _line_by_line(path: Path, form: Form, data: bytes, number: int, tally: Tally) -> Iterator[str]:
-    for count, line in enumerate(_lines(data), number):
-        try:
-            yield line.decode(form.encoding)
-        except UnicodeDecodeError as error:
-            if not form.lenient:
-                raise UserError(
-                    f"Line {count} of {path} is not {form.encoding.upper()} "
-                    f"(byte 0x{line[error.start]:02x}).",
-                    "Say its encoding, e.g. --encoding=cp1252 for many files of Windows; "
-                    "--encoding=utf-8 drops such lines and counts them.",
-                ) from None
-            tally.row()
-            tally.drop("not_in_encoding", path, count)
-            yield "\n"
-
-
-def _lines(data: bytes) -> Iterator[bytes]:
-    """Cut at line feeds alone; ``bytes.splitlines`` cuts at carriage returns, too."""
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n", start) + 1 or len(data)
-        yield data[start:end]
-        start = end
-
-
-def _split(path: Path, form: Form, texts: Iterator[str]) -> Iterator[Block]:
-    rest, number = "", 1
-    for text in texts:
-        text = rest + text
-        if form.newline == "\n":
-            # A carriage return at the end may have its line feed in the next piece.
-            text, held = (text[:-1], "\r") if text.endswith("\r") else (text, "")
-            text = text.replace("\r\n", "\n") + held
-        *lines, rest = text.split(form.newline)
-        if len(rest) > MAX_LINE:
-            raise _too_long(path, number + len(lines))
-        if lines:
-            yield Block(number, lines, '"' in text)
-            number += len(lines)
-    if rest.strip("\r"):
-        yield Block(number, [rest.removesuffix("\r")], '"' in rest)
-
-
-def _unpacked(file: BinaryIO) -> BinaryIO:
+def unpacked(file: BinaryIO) -> BinaryIO:
+    """Unpack a file by gzip while it is read; what is damaged raises at once or at its end."""
     return gzip.GzipFile(fileobj=file, mode="rb")  # type: ignore[return-value]
 
 
@@ -333,13 +200,8 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
-def _too_long(path: Path, number: int) -> UserError:
-    return UserError(
-        f"Line {number} of {path} has more than {MAX_LINE} characters.", "Give a table."
-    )
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
+def unreadable(path: Path, error: Exception) -> UserError:
+    """Give the mistake of the user's that an error of reading or unpacking is."""
     if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
         return UserError(f"{path} cannot be read ({error.strerror}).", "Check its rights.")
     reason = " ".join(str(error).split())
