@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from . import data, epoch, extraction, report, whitening
+from . import data, epoch, extraction, importing, report, whitening
 
 _BENCHMARKS: dict[str, Any] = {
     "epoch": epoch.measure,
     "branches": epoch.measure_branches,
     "data": data.measure,
+    "import": importing.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
     "whitening": whitening.measure,
@@ -23,6 +24,7 @@ _FILES = {
     "epoch": (),
     "branches": (),
     "data": (),
+    "import": (),
     "extraction": ("data", "weights", "encoder"),
     "extraction-memory": ("encoder",),
     "whitening": (),

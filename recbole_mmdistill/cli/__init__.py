@@ -11,6 +11,7 @@ from .. import __version__, signals
 from ..errors import UserError, near
 
 VERBS = {
+    "import": "make a dataset of your own files: CSV, TSV, Parquet, JSON lines",
     "run": "train a model of RecBole or of this package, and print its test metrics",
     "extract": "make a feature file from a dataset's texts or images",
     "features": "look at a dataset's features: coverage, duplicates, neighbours",
@@ -18,6 +19,7 @@ VERBS = {
     "convert": "turn features of other tools into feature files, and back",
     "unpickle": "make a safe checkpoint of an old one of RecBole that you trust",
 }
+_MODULES = {"import": "import_"}  # a word of Python's own is no module's name
 USAGE = "\n".join(
     [
         "usage: recbole-mm <verb> [options]",
@@ -106,7 +108,7 @@ def _run(words: list[str]) -> int:
     from importlib import import_module
 
     try:
-        import_module(f".{words[0]}", __name__).main(words[1:])
+        import_module(f".{_MODULES.get(words[0], words[0])}", __name__).main(words[1:])
     except SystemExit as done:  # how argparse ends after --help
         if isinstance(done.code, str):
             raise UserError(done.code, "") from None
