@@ -99,6 +99,8 @@ def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
     from recbole.data import create_dataset, data_preparation
     from recbole.utils import get_model, init_logger, init_seed
 
+    from ..model.whitening import without_fitting
+
     saved = load(model_file)
     config = config_of(saved, model_file)
     init_seed(config["seed"], config["reproducibility"])
@@ -111,7 +113,8 @@ def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
         train_data, valid_data, test_data = data_preparation(config, dataset)
         init_seed(config["seed"], config["reproducibility"])
         _compare_data(saved, config, train_data, model_file)
-        model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
+        with without_fitting():
+            model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
     except UserError:
         raise
     except Exception as error:  # whatever odd options and files lead to in RecBole

@@ -14,11 +14,13 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from PIL import Image
 
+from recbole_mmdistill import checkpoint
+from recbole_mmdistill.atomic import AtomicFile
 from recbole_mmdistill.cli import main
-from recbole_mmdistill.data import holding_out
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.evaluation.plan import read_plan
 from recbole_mmdistill.features import align_features, open_features, verify_features
@@ -29,8 +31,16 @@ from recbole_mmdistill.features.locate import check_feature_path, find_features
 from recbole_mmdistill.features.pictures import UnreadablePicture, decode
 from recbole_mmdistill.features.source import FeatureInfo
 from recbole_mmdistill.features.store import RowReader, read_input_hashes, write_rows
-from recbole_mmdistill.files import read_yaml
-from recbole_mmdistill.integration.config import literal, parse_command_line
+from recbole_mmdistill.intake import Request, import_dataset
+from recbole_mmdistill.integration.loading import load
+from recbole_mmdistill.settings import (
+    COMMAND_LINE,
+    check_settings,
+    literal,
+    options_of,
+    parse_command_line,
+    read_yaml,
+)
 
 from . import inputs
 from .runner import target
@@ -166,6 +176,68 @@ def _(data: bytes) -> None:
     count_interactions([Path("a.inter")])
 
 
+TYPED = (
+    "user_id:token\titem_id:token\ttimestamp:float\twords:token_seq\tvector:float_seq\n"
+    "u\ta\t1\tof a kind\t1 2\nv\tb\t-2.5e3\t\t\n"
+)
+
+
+@target("file.atomic", inputs.lines(TYPED, TYPED.replace("\n", "\r\n"), "\ufeff" + TYPED))
+def _(data: bytes) -> None:
+    Path("a.inter").write_bytes(data)
+    file = AtomicFile(Path("a.inter"))
+    for block in file.blocks(40):
+        for column in range(len(file.types)):
+            list(block.cells(column))
+
+
+ORDERS = 'customer,sku,bought_at\nu1,i1,2024-01-02\nu1,"i,2",2024-01-03T04:05:06Z\n'
+JSON_LINES = '{"user": "u", "item": 1, "time": 1.5}\n{"user": "v", "item": "b", "time": 2}\n'
+
+
+@target(
+    "file.import",
+    lambda rng: (
+        rng.choice(("csv", "tsv", "json", "jsonl", "parquet", "csv.gz")),
+        inputs.of(ORDERS.encode(), ORDERS.replace(",", "\t").encode(), JSON_LINES.encode())(rng),
+    ),
+)
+def _(given: tuple[str, bytes]) -> None:
+    kind, data = given
+    source = Path(f"a.{kind}")
+    source.write_bytes(data)
+    import_dataset(Request(source, dataset="a", overwrite=True))
+
+
+def saved() -> bytes:
+    """A checkpoint with a little of all that one can hold."""
+    path = Path("made.pth")
+    checkpoint.write(
+        path,
+        {
+            "model": "SASRec",
+            "dataset": "shop",
+            "options": {"epochs": 1, "topk": [5]},
+            "epoch": 0,
+            "cur_step": 0,
+            "best_valid_score": 0.5,
+            "state_dict": {"weight": torch.ones(2, 3)},
+            "vocabulary": {"item_id": np.array(["[PAD]", "a"], dtype=object)},
+            "files": {},
+            "features": {},
+        },
+    )
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+@target("file.checkpoint", lambda rng: inputs.safetensors(saved())(rng))
+def _(data: bytes) -> None:
+    Path("a.pth").write_bytes(data)
+    load("a.pth")
+
+
 @target(
     "file.yaml", inputs.of(b"kd_weight: 0.5\ntopk: [5, 10]\neval_args: {split: {LS: x}}\n# a\n")
 )
@@ -272,12 +344,24 @@ def _(words: list[str]) -> None:
     assert code in (0, 2), f"exit code {code}"
 
 
-HELD_BACK = ("missing_features", "missing_from", "cold_item_ratio", "popularity_skew")
+MODELS = ("IDMMDistill", "SASRec", "BPR", "DeepFM", "KD_DAGFM")
 
 
-@target("option.held_back", lambda rng: {rng.choice(HELD_BACK): inputs.value(rng)})
-def _(changes: dict[str, Any]) -> None:
-    holding_out.check_options({**dict.fromkeys(HELD_BACK), **changes}, ["text", "image"])
+@target(
+    "option.settings",
+    lambda rng: (
+        rng.choice(MODELS),
+        {rng.choice([*options_of("IDMMDistill"), "x"]): inputs.value(rng) for _ in range(2)},
+    ),
+)
+def _(given: tuple[str, dict[str, Any]]) -> None:
+    model, settings = given
+    check_settings(model, "shop", [(COMMAND_LINE, settings)])
+
+
+@target("option.names", lambda rng: (inputs.value(rng, 0), inputs.value(rng, 0)))
+def _(names: tuple[Any, Any]) -> None:
+    check_settings(*names, [])
 
 
 @target(
