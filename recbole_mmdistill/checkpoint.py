@@ -74,12 +74,8 @@ def write(path: str | Path, value: dict[str, Any]) -> None:
     end = 0
     for name, tensor in ordered:
         begin, end = end, end + tensor.nbytes
-        shape = list(tensor.shape)
-        header[name] = {
-            "dtype": _DTYPES[tensor.dtype],
-            "shape": shape,
-            "data_offsets": [begin, end],
-        }
+        dtype, shape = _DTYPES[tensor.dtype], list(tensor.shape)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
     text = json.dumps(header, ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     try:
@@ -182,11 +178,6 @@ def map_tensors(change: Callable[[torch.Tensor], torch.Tensor], value: Any) -> A
 
 def check_regular(path: Path) -> None:
     """Refuse what is no plain file before it is opened: a pipe would block.
-
-    Parameters
-    ----------
-    path : Path
-        Of a checkpoint.
 
     Raises
     ------
@@ -371,8 +362,7 @@ def _decode(value: Any, tensors: Any) -> Any:
 
 
 def _decode_dict(content: Any, tensors: Any) -> dict[Any, Any]:
-    pairs = [(_decode(key, tensors), _decode(item, tensors)) for key, item in content]
-    return dict(pairs)
+    return {_decode(key, tensors): _decode(item, tensors) for key, item in content}
 
 
 def _decode_strings(content: Any, tensors: Any) -> np.ndarray | None:
