@@ -149,7 +149,7 @@ def read_yaml(file: str) -> dict[str, Any]:
         if not path.is_file():
             folder = path.parent if path.parent.is_dir() else Path()
             close = near(path.name, (entry.name for entry in folder.iterdir()))
-            raise UserError(f"There is no config file {file!r}.", f"Give a YAML file{close}.")
+            raise UserError(f"There is no config file {file}.", f"Give a YAML file{close}.")
         if path.stat().st_size > _LARGEST_FILE:
             raise UserError(f"{file} has more than 1 MiB.", "Give a YAML file of settings.")
         text = path.read_text(encoding="utf-8-sig")
