@@ -178,13 +178,6 @@ def test_two_processes_report_the_branches_too():
     assert epoch.startswith("Epoch 1/1: loss")
 
 
-def test_a_mistake_found_by_two_processes_is_no_traceback():
-    done = typed(*WORDS[1:], "--item_encoder=imtt", "--nproc=2")
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ") and "did you mean imt" in line
-
-
 def command(*words, stdout=subprocess.PIPE):
     full = [sys.executable, "-m", "recbole_mmdistill.cli", *words]
     return subprocess.run(full, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60)
