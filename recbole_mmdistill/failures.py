@@ -42,12 +42,12 @@ def explain(error: BaseException) -> UserError:
     """
     if isinstance(error, UserError):
         return error
-    for cause in _causes(error):
-        if _is_out_of_space(cause):
-            return UserError(
-                f"There is no space left to write {_path(cause)}: {_reason(cause)}.",
-                "Free some space, or write to another place.",
-            )
+    full = [cause for cause in _causes(error) if _is_out_of_space(cause)]
+    if full:
+        return UserError(
+            f"There is no space left to write {_path(full[-1])}: {_reason(full[-1])}.",
+            "Free some space, or write to another place.",
+        )
     if isinstance(error, MemoryError) or _says(error, _NO_MEMORY):
         said = _line(error)
         return UserError(

@@ -143,7 +143,7 @@ def run(
     train_data, valid_data, test_data = data_preparation(config, whole)
 
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    network = get_model(model)(config, train_data.dataset).to(config["device"])
+    network = get_model(model)(config, train_data._dataset).to(config["device"])
     logger.info(network)
     trainer = get_trainer(config["MODEL_TYPE"], model)(config, network)
     if resume is not None:

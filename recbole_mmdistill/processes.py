@@ -141,10 +141,12 @@ def _gather(processes: list[Any], connections: list[Connection]) -> list[Any]:
 def _death_of(process: Any, rank: int, n: int) -> UserError:
     process.join(_TO_END)
     code = process.exitcode
-    if code is None or code >= 0:
-        how = f"ended with exit code {code} and without a result"
+    # Negative: the kernel ended it; above 128: it took the signal itself.
+    number = -code if code is not None and code < 0 else (code or 0) - 128
+    if number > 0:
+        how = f"was ended by {signal.Signals(number).name}"
     else:
-        how = f"was ended by {signal.Signals(-code).name}"
+        how = f"ended with exit code {code} and without a result"
     return UserError(
         f"Process {rank + 1} of {n} {how}.",
         "If memory was short, take fewer processes (--nproc) or smaller batches.",

@@ -18,6 +18,7 @@ class Odd(Exception):
 
 def square(rank, add): return rank * rank + add
 def killed(rank): os.kill(os.getpid(), 9) if rank else time.sleep(60)
+def told_to_end(rank): os.kill(os.getpid(), 15) if rank else time.sleep(60)
 def wrong(rank):
     if rank == 0: raise RuntimeError("the other is gone")  # what it causes may be seen first
     time.sleep(0.1)
@@ -45,6 +46,7 @@ def test_results_are_given_by_rank(part):
     ("function", "error", "message"),
     [
         ("killed", UserError, r"Process 2 of 2 was ended by SIGKILL\. If memory was short"),
+        ("told_to_end", UserError, r"Process 2 of 2 was ended by SIGTERM\. If memory was short"),
         ("gone", UserError, r"Process \d of 2 ended with exit code 3 and without a result"),
         ("wrong", UserError, r"This is wrong\. Change it\."),
         ("odd", RuntimeError, "Odd: both"),

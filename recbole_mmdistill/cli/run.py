@@ -12,7 +12,8 @@ USAGE = """\
 usage: recbole-mm run [--model=IDMMDistill] --dataset=NAME [options]
        python run_recbole_mm.py [--model=IDMMDistill] --dataset=NAME [options]
 
-Trains a model of RecBole or of this package, and prints its test metrics.
+Trains a model of RecBole or of this package, and prints its test metrics. The whole log is in
+log/MODEL/; --verbose prints it, too.
 
   --model=NAME            IDMMDistill (the default) or any model of RecBole, e.g. SASRec, BERT4Rec
   --dataset=NAME          ml-100k, or a folder of atomic files in --data_path
