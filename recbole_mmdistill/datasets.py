@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.util
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from .errors import UserError, near
+from .errors import UserError, near, show
+from .files import is_file_part
 
 SHIPPED_BY_RECBOLE = "ml-100k"
+
+
+def wrong_dataset(name: Any) -> Iterator[str]:
+    """Say what is wrong with the name of a dataset, which is part of the names of its files.
+
+    Parameters
+    ----------
+    name : object
+        A name, or anything else.
+
+    Yields
+    ------
+    str
+        The name, and what it could be.
+    """
+    if not isinstance(name, str) or not name:
+        yield f"dataset is {show(name)}, which is no name of a dataset"
+    elif not is_file_part(name):
+        hint = "a name has no / in it and is part of the names of files"
+        folder, _, last = name.rstrip("/").rpartition("/")
+        if folder.strip("/.") and is_file_part(last):
+            hint = f"say --data_path={folder} --dataset={last}"
+        yield f"dataset is {name!r:.160}, which is no name of a dataset: {hint}"
 
 
 def dataset_folder(
@@ -33,8 +60,10 @@ def dataset_folder(
     Raises
     ------
     UserError
-        If there is none; the message has the names nearest to it.
+        If there is none; the message has the names nearest to it. Or the name is none.
     """
+    if wrong := [*wrong_dataset(dataset)]:
+        raise UserError(f"{wrong[0]}.", "Give the name of a dataset.")
     if dataset == SHIPPED_BY_RECBOLE:
         spec = importlib.util.find_spec("recbole")
         assert spec is not None and spec.origin is not None  # this package needs it
@@ -42,14 +71,15 @@ def dataset_folder(
     data_path = Path(data_path)
     folder = data_path / dataset
     for suffix in suffixes:
-        if (folder / f"{dataset}.{suffix}").is_file() or [*folder.glob(f"{dataset}.*.{suffix}")]:
+        parts = glob.glob(f"{glob.escape(dataset)}.*.{suffix}", root_dir=folder)
+        if parts or os.path.isfile(folder / f"{dataset}.{suffix}"):
             return folder
-    if folder.is_dir():
+    if os.path.isdir(folder):
         raise UserError(
             f"The folder {folder} has no {dataset}.{suffixes[0]}.",
             "Name the atomic files as the dataset, or give another --dataset.",
         )
-    there = [entry.name for entry in data_path.glob("*/")] if data_path.is_dir() else []
+    there = [entry.name for entry in data_path.glob("*/")] if os.path.isdir(data_path) else []
     close = near(dataset, [*there, SHIPPED_BY_RECBOLE])
     raise UserError(
         f"There is no dataset {dataset!r} in {data_path}.",

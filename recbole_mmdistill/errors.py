@@ -45,6 +45,22 @@ def near(name: str, names: Iterable[str]) -> str:
     return f"; near it: {', '.join(by_lower[c] for c in close)}" if close else ""
 
 
-def is_number(value: Any) -> bool:
-    """Whether an option's value is a number: no text, and no truth value."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def show(value: Any) -> str:
+    """Write a value for a message: short, on one line, whatever it is.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    str
+        Its ``repr``, shortened.
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list in itself
+        return f"a very large {type(value).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= 80 else f"{text[:60]}...{text[-10:]}"

@@ -1,4 +1,4 @@
-"""Results reach the disk whole or not at all; a YAML file is read, or said to be none."""
+"""Results reach the disk whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import yaml
+from . import signals
+from .errors import UserError
 
-from .errors import UserError, near
+_temporaries: set[Path] = set()
 
 
 @contextmanager
@@ -33,7 +34,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     OSError
         It cannot be written; nothing is left of it.
     """
+    if "\0" in str(path):  # for which Python raises a ValueError
+        raise OSError(f"{str(path)!r} is no path")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _temporaries.add(temporary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
@@ -41,9 +45,59 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())  # else a power cut could leave the new name and no content
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        _temporaries.discard(temporary)
+
+
+def _remove_temporaries() -> None:
+    for temporary in list(_temporaries):
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+signals.before_sudden_end(_remove_temporaries)
+
+
+def check_writable(folder: str | Path, option: str) -> None:
+    """See that files can be made in a folder, before there is something to lose.
+
+    Parameters
+    ----------
+    folder : str or Path
+        It need not exist yet; nothing is made.
+    option : str
+        What named it, for the message.
+
+    Raises
+    ------
+    UserError
+        It is a file, or may not be written.
+    """
+    there = Path(folder).absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise UserError(
+            f"{option} is {folder}, but {there} is no folder.", "Move it away, or name another."
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{option} is {folder}, but {there} may not be written.",
+            "Change its permissions, or name another folder.",
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name last through a power cut, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -86,35 +140,22 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_yaml(file: str) -> dict[str, Any]:
-    """Read a YAML file of settings.
+def is_file_part(text: str) -> bool:
+    """Whether a text can be part of the name of a file, and cannot lead out of its folder.
 
     Parameters
     ----------
-    file : str
-        Its path.
+    text : str
+        For example a dataset's name.
 
     Returns
     -------
-    dict of str to object
-
-    Raises
-    ------
-    UserError
-        It does not exist, is no YAML, or holds something else than settings.
+    bool
     """
-    path = Path(file)
-    if not path.is_file():
-        folder = path.parent if path.parent.is_dir() else Path()
-        close = near(path.name, (entry.name for entry in folder.iterdir()))
-        raise UserError(f"There is no config file {file}.", f"Give a YAML file{close}.")
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{file} is no YAML: {reason}.", "Mend it there.") from None
-    if not isinstance(read, dict):
-        raise UserError(
-            f"{file} holds {type(read).__name__}, no options.", "Write one `key: value` a line."
-        )
-    return read
+    return (
+        0 < len(text) <= 150
+        and text.isprintable()
+        and text == text.strip()
+        and text not in (".", "..")
+        and not set(text) & set("/\\")
+    )

@@ -68,7 +68,7 @@ def test_ours_become_npy_that_is_found(capsys):
     assert capsys.readouterr().out == (
         "toy.text.safetensors: 3 items, 1 x 2 float32, written to data/toy.text.npy\n"
     )
-    found = find_features("toy", "text", [Path("data")])
+    found = find_features("toy", "text", Path("data"))
     assert found.item_tokens.tolist() == ["x", "y", "z"]
     assert torch.equal(found.values[:, 0], torch.from_numpy(VALUES))
 

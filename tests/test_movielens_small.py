@@ -14,7 +14,8 @@ import yaml
 
 from recbole_mmdistill.cli import main
 from recbole_mmdistill.features import open_features
-from recbole_mmdistill.run import read_request, run
+from recbole_mmdistill.pipeline import run_request
+from recbole_mmdistill.settings import read_request
 from tests.features.builders import needs
 from tests.features.extraction.builders import MINILM, MOVIES, VIT
 
@@ -144,7 +145,7 @@ def test_the_commands_of_the_readme(dataset, films, caplog):
     Path("quick.yaml").write_text(yaml.safe_dump(quick))
     assert train[:2] == ["python", "run_recbole_mm.py"]
     asked = dict(word.removeprefix("--").split("=", 1) for word in train[2:])
-    summary = run(read_request({**asked, "config_files": "quick.yaml"}))
+    summary = run_request(read_request({**asked, "config_files": "quick.yaml"}))
     assert list(summary["branches"]) == ["id", "text", "image"]
     by_chance = 10 / len(films)
     for metrics in (summary["test"], *summary["branches"].values()):

@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-import yaml
-
 from recbole_mmdistill.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -18,12 +15,3 @@ def test_the_test_command_is_the_one_of_ci():
 
 def test_the_changelog_has_this_version():
     assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("option", ["kd_weight", "kd_pairs", "modalities", "train_candidates"])
-def test_an_option_s_default_is_the_one_documented(option):
-    text = (ROOT / "properties/model/IDMMDistill.yaml").read_text(encoding="utf-8")
-    (row,) = (line for line in README.splitlines() if line.startswith(f"| `{option}`"))
-    default = yaml.safe_load(text)[option]
-    shown = str(default).replace("'", "")
-    assert shown in row.split("|")[2]

@@ -9,21 +9,25 @@ from typing import Any
 
 import torch
 
-from . import data, epoch, extraction, report
+from . import data, epoch, extraction, importing, report, whitening
 
 _BENCHMARKS: dict[str, Any] = {
     "epoch": epoch.measure,
     "branches": epoch.measure_branches,
     "data": data.measure,
+    "import": importing.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
+    "whitening": whitening.measure,
 }
 _FILES = {
     "epoch": (),
     "branches": (),
     "data": (),
+    "import": (),
     "extraction": ("data", "weights", "encoder"),
     "extraction-memory": ("encoder",),
+    "whitening": (),
 }
 
 

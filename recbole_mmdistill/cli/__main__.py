@@ -1,8 +1,6 @@
 """``python -m recbole_mmdistill.cli`` is ``recbole-mm``."""
 
-import sys
-
-from . import main
+from . import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

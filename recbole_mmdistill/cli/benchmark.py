@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..evaluation import benchmark
 from .arguments import Parser, positive
 
 EPILOG = """\
@@ -42,6 +41,12 @@ def build_parser() -> Parser:
 def main(words: Sequence[str]) -> None:
     """Run the verb."""
     given = build_parser().parse_args(words)
+    # These packages are optional: the options can be asked for without them, and a report that
+    # cannot be drawn is no surprise at the end of all trials.
+    import matplotlib  # noqa: F401
+
+    from ..evaluation.benchmark import benchmark
+
     folder = Path(given.out or Path("results") / Path(given.plan).stem)
     failed, left_out = benchmark(
         given.plan,

@@ -147,7 +147,7 @@ def main(words: Sequence[str]) -> None:
     if given.untrained:
         print("The encoder is untrained: these vectors are a control, and of no other use.")
     if output.parent.resolve() != folder.resolve():
-        print(f"Train with it by --feature_path={output.parent}")
+        print(f"Train with it by --feature_path='{{{given.modality}: {output}}}'")
 
 
 def describe(summary: Summary, modality: str) -> str:

@@ -26,7 +26,7 @@ def build_parser() -> Parser:
         "--feature_path",
         type=Path,
         metavar="FOLDER",
-        help="where the feature files lie (the dataset's folder, then what is shipped)",
+        help="where the feature files lie (the dataset's folder, or what is shipped)",
     )
     parser.add_argument(
         "--modalities", default="", metavar="A,B", help="which ones (all that are found)"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import UserError
-from ..integration.config import parse_command_line
-from ..run import read_request, run
+from .. import cli
+from ..pipeline import run_request
+from ..settings import read_words
 
 USAGE = """\
 usage: recbole-mm run [--model=IDMMDistill] --dataset=NAME [options]
        python run_recbole_mm.py [--model=IDMMDistill] --dataset=NAME [options]
 
-Trains a model of RecBole or of this package, and prints its test metrics.
+Trains a model of RecBole or of this package, and prints its test metrics. The whole log is in
+log/MODEL/; --verbose prints it, too.
 
   --model=NAME            IDMMDistill (the default) or any model of RecBole, e.g. SASRec, BERT4Rec
   --dataset=NAME          ml-100k, or a folder of atomic files in --data_path
@@ -20,6 +21,7 @@ Trains a model of RecBole or of this package, and prints its test metrics.
   --config_files="A B"    YAML files with options, the last has the last word
   --nproc=N               processes to train with (default: 1)
   --metrics_file=FILE     write the closing table as JSON, too
+  --resume=FILE           go on from a checkpoint; auto takes the newest one of the same settings
   --KEY=VALUE             any option of RecBole or of the model, e.g. --learning_rate=0.002,
                           --modalities=[text], --epochs 20
 
@@ -37,9 +39,4 @@ def main(words: Sequence[str]) -> None:
     if not words or {"-h", "--help"} & set(words):
         print(USAGE)
         return
-    settings, rest = parse_command_line(words)
-    if rest:
-        raise UserError(
-            f"{' '.join(rest)!r} is no option with a value.", "Write options as --key=value."
-        )
-    run(read_request(settings))
+    run_request(read_words(words), verbose=cli.verbose)

@@ -15,14 +15,16 @@ class WindowDataLoader(TrainDataLoader):
     So a step sees as many targets, and an epoch has as many steps, as with RecBole's own loader.
     """
 
+    epoch = -1  # the last one begun; a checkpoint keeps it
+
     def _init_batch_size_and_step(self) -> None:
         self.step = self._dataset.windows_per_batch(self.config["train_batch_size"])
         self.set_batch_size(self.step)
 
     def __iter__(self) -> Any:
         """Begin an epoch, with the histories cut into windows anew."""
-        self._epoch = getattr(self, "_epoch", -1) + 1
-        self._dataset.cut_into_windows(self._epoch)
+        self.epoch += 1
+        self._dataset.cut_into_windows(self.epoch)
         return super().__iter__()
 
     def collate_fn(self, index: Any) -> Interaction:

@@ -10,15 +10,24 @@ import torch
 from pandas.api.types import union_categoricals
 from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.data.interaction import Interaction
-from recbole.utils import FeatureSource, FeatureType
+from recbole.utils import FeatureType
 
+from ..errors import UserError
 from . import holding_out, splitting
 from .features import load_features
 from .interaction import Histories, HistoryInteraction
-from .sequences import Windows, flat_order, make_rows, make_rows_of_warm, make_windows
+from .parts import (
+    PART,
+    check_history,
+    check_time,
+    has_lists,
+    is_of_interactions,
+    item_list_field,
+    part_of_interactions,
+)
+from .sequences import Windows, fill_gaps, flat_order, make_rows, make_rows_of_warm, make_windows
 
 WINDOWS = "windows"
-_CHUNK_ROWS = 100_000  # read at once; a string object for each cell lives no longer than that
 
 
 class MultiModalSequentialDataset(SequentialDataset):
@@ -52,6 +61,7 @@ class MultiModalSequentialDataset(SequentialDataset):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._windows: Windows | None = None
+        self._targets: Histories | None = None  # what windows predict, if it is not all they read
         self._cold: np.ndarray | None = None  # bool [n_items], items that training never sees
         # A plugin model says how it is trained; any other model gets RecBole's rows, all fields.
         self._only_items = config["train_sequences"] is not None
@@ -59,63 +69,7 @@ class MultiModalSequentialDataset(SequentialDataset):
 
     # Reading
 
-    def _load_feat(self, filepath: str, source: Any) -> Any:
-        """Read an ``.inter`` file of plain columns fast; all else as RecBole does.
-
-        RecBole reads with pandas' Python engine, and keeps a string object for every cell. Here
-        the C engine reads, and tokens are categories: one object for each distinct token.
-        """
-        if source is not FeatureSource.INTERACTION or len(self.config["field_separator"]) != 1:
-            return super()._load_feat(filepath, source)
-        load_col, unload_col = self._get_load_and_unload_col(source)
-        with open(filepath, encoding=self.config["encoding"]) as file:
-            header = file.readline().rstrip("\n").split(self.config["field_separator"])
-        types = dict(column.split(":") for column in header)
-        plain = {FeatureType.TOKEN.value, FeatureType.FLOAT.value}
-        if load_col == set() or not plain.issuperset(types.values()):
-            return super()._load_feat(filepath, source)
-        kept = {
-            field: FeatureType(ftype)
-            for field, ftype in types.items()
-            if (load_col is None or field in load_col)
-            and (unload_col is None or field not in unload_col)
-        }
-        if not kept:
-            return super()._load_feat(filepath, source)
-        for field, ftype in kept.items():
-            self.field2source[field] = source
-            self.field2type[field] = ftype
-            self.field2seqlen[field] = 1
-            if ftype == FeatureType.FLOAT:
-                self.field2bucketnum[field] = 2
-        chunks = pd.read_csv(
-            filepath,
-            sep=self.config["field_separator"],
-            usecols=[f"{field}:{types[field]}" for field in kept],
-            dtype={
-                f"{field}:{types[field]}": np.float64 if ftype == FeatureType.FLOAT else object
-                for field, ftype in kept.items()
-            },
-            encoding=self.config["encoding"],
-            engine="c",
-            chunksize=_CHUNK_ROWS,
-        )
-        parts: dict[str, list[np.ndarray]] = {field: [] for field in kept}
-        numbers: dict[str, dict[str, int]] = {field: {} for field in kept}
-        for chunk in chunks:
-            for field, part in zip(kept, chunk):
-                is_token = kept[field] == FeatureType.TOKEN
-                values = chunk[part].to_numpy()
-                parts[field].append(_number(values, numbers[field]) if is_token else values)
-        whole = {field: np.concatenate(parts.pop(field)) for field in kept}
-        return pd.DataFrame(
-            {
-                field: pd.Categorical.from_codes(values, pd.Index([*numbers[field]], dtype=object))
-                if kept[field] == FeatureType.TOKEN
-                else values
-                for field, values in whole.items()
-            }
-        )
+    token_categories = True  # one object for each distinct token, not for each cell
 
     def _filter_by_inter_num(self) -> None:
         """Filter by numbers of interactions, which are counted only if some would not do."""
@@ -146,13 +100,14 @@ class MultiModalSequentialDataset(SequentialDataset):
 
     def _change_feat_format(self) -> None:
         """Turn frames into interactions, and interactions into rows; lists are not yet built."""
+        if has_lists(self):
+            self._check_nothing_held_back()
+            return Dataset._change_feat_format(self)
+        check_time(self)
+        part = part_of_interactions(self) if is_of_interactions(self) else None
         Dataset._change_feat_format(self)
-        if self.config["benchmark_filename"] is not None:
-            return
         self._aug_presets()
         self._check_field("uid_field", "time_field")
-        if self.time_field not in self.inter_feat:
-            raise ValueError(f"[{self.time_field}] is not exist in interaction [{self}].")
         flat = self.inter_feat.interaction
         index, (target, start, length) = self._order(flat)
         columns, listed = {}, {}
@@ -163,8 +118,20 @@ class MultiModalSequentialDataset(SequentialDataset):
                 name = getattr(self, f"{field}_list_field")
                 listed[name] = self._as_read_by_models(values)[index]
         columns[self.item_list_length_field] = length
+        if part is not None:
+            columns[PART] = torch.from_numpy(part)[target]
         histories = Histories(listed, self.max_item_list_len)
         self.inter_feat = HistoryInteraction(columns, start, self.item_list_length_field, histories)
+        return check_history(self)
+
+    def _check_nothing_held_back(self) -> None:
+        for option in ("cold_item_ratio", "popularity_skew"):
+            if self.config[option]:
+                raise UserError(
+                    f"{option} is {self.config[option]!r}, but the files of benchmark_filename "
+                    "hold their histories as lists, from which nothing is held back.",
+                    "Leave the option out, or give files of interactions.",
+                )
 
     def _order(self, flat: dict[str, torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Positions of the interactions in histories' flat order, and of the rows' targets.
@@ -209,9 +176,18 @@ class MultiModalSequentialDataset(SequentialDataset):
         if self._cold is not None:
             is_cold = self._cold[self.inter_feat[self.iid_field].numpy()]
             parts = splitting.move_to_last(parts, is_cold)
-        self.inter_feat._reindex(torch.from_numpy(parts.rows))
+        order = torch.from_numpy(parts.rows)
+        if self._samples_by_popularity():
+            rows = self.inter_feat[order]  # the sampler's draws hang on the order of the whole
+        else:
+            self.inter_feat._reindex(order)
+            rows = self.inter_feat
         ends = np.cumsum(parts.size)
-        return [self.copy(self.inter_feat[end - size : end]) for size, end in zip(parts.size, ends)]
+        return [self.copy(rows[end - size : end]) for size, end in zip(parts.size, ends)]
+
+    def _samples_by_popularity(self) -> bool:
+        plans = (self.config[f"{phase}_neg_sample_args"] for phase in ("train", "valid", "test"))
+        return any(plan["distribution"] == "popularity" for plan in plans)
 
     def leave_one_out(self, group_by: str, leave_one_mode: str) -> list[Any]:
         """Split by leaving one out, see RecBole's ``Dataset``."""
@@ -239,6 +215,21 @@ class MultiModalSequentialDataset(SequentialDataset):
         user = self.inter_feat[group_by].numpy()
         time = self.inter_feat[self.time_field].numpy()
         return self._copies(splitting.by_time(user, time, [ratio / total for ratio in ratios]))
+
+    def _split_by_file(self) -> list[Any]:
+        """Split as the files of ``benchmark_filename`` say."""
+        part = self.inter_feat.interaction.pop(PART).numpy()
+        datasets = self._copies(splitting.by_part(part, len(self.file_size_list)))
+        datasets[0]._targets = datasets[0]._only_own_targets()
+        return datasets
+
+    def _only_own_targets(self) -> Histories:
+        """The items that are a target of these rows, where they stand in the flat order; else 0."""
+        field, histories = item_list_field(self), self.inter_feat.histories
+        target = self.inter_feat.start + self.inter_feat[self.item_list_length_field]
+        own = torch.zeros_like(histories.columns[field])
+        own[target] = histories.columns[field][target]
+        return Histories({field: own}, histories.width)
 
     # Drawing
 
@@ -274,7 +265,7 @@ class MultiModalSequentialDataset(SequentialDataset):
     @property
     def target_list_field(self) -> str:
         """Name of the windows' targets, ``target_item_id_list``."""
-        return f"target_{self.item_id_list_field}"
+        return f"target_{item_list_field(self)}"
 
     @property
     def n_windows(self) -> int:
@@ -299,7 +290,11 @@ class MultiModalSequentialDataset(SequentialDataset):
         """Cut a training split into windows, for each epoch anew; all processes cut alike."""
         if isinstance(self.inter_feat, HistoryInteraction):
             length = self.inter_feat[self.item_list_length_field]
-            target = (self.inter_feat.start + length).numpy()
+            start = self.inter_feat.start
+            target = (start + length).numpy()
+            if self._targets is not None:
+                user = self.inter_feat[self.uid_field].numpy()
+                target = fill_gaps(target, start.numpy(), user)
             rng = np.random.default_rng([self.config["seed"], epoch])
             context = int(self.config["window_context"] * self.max_item_list_len)
             self._windows = make_windows(target, self.max_item_list_len, context, rng)
@@ -312,9 +307,10 @@ class MultiModalSequentialDataset(SequentialDataset):
         start, length, context = (torch.from_numpy(part[index]) for part in self._windows)
         if not isinstance(self.inter_feat, HistoryInteraction):
             return self._draw_benchmark_rows(start)
-        histories, field = self.inter_feat.histories, self.item_id_list_field
+        histories, field = self.inter_feat.histories, item_list_field(self)
         width = int(length.max())
-        target_seq = histories.cut(field, start + 1, length, width)
+        targets = histories if self._targets is None else self._targets
+        target_seq = targets.cut(field, start + 1, length, width)
         target_seq *= torch.arange(width) >= context[:, None]
         return Interaction(
             {
@@ -326,26 +322,16 @@ class MultiModalSequentialDataset(SequentialDataset):
 
     def _draw_benchmark_rows(self, row: torch.Tensor) -> Interaction:
         length = self.inter_feat[self.item_list_length_field][row]
-        item_seq = self.inter_feat[self.item_id_list_field][row, : int(length.max())]
+        item_seq = self.inter_feat[item_list_field(self)][row, : int(length.max())]
         target_seq = torch.zeros_like(item_seq)
         target_seq.scatter_(1, length[:, None] - 1, self.inter_feat[self.iid_field][row, None])
         return Interaction(
             {
-                self.item_id_list_field: item_seq,
+                item_list_field(self): item_seq,
                 self.target_list_field: target_seq,
                 self.item_list_length_field: length,
             }
         )
-
-
-def _number(tokens: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
-    """Numbers of tokens, -1 where one is missing; new ones are added to ``numbers``.
-
-    pandas' own ``dtype="category"`` would read the token 007 as the number 7.
-    """
-    code, distinct = pd.factorize(tokens)
-    number = [numbers.setdefault(token, len(numbers)) for token in distinct]
-    return np.array([*number, -1], dtype=np.int32)[code]
 
 
 def _as_categories(column: pd.Series) -> pd.Categorical:

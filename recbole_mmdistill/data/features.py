@@ -18,12 +18,9 @@ from ..features import (
     align_features,
     find_features,
     from_array,
-    open_features,
-    read_npy,
 )
+from ..features.locate import PRELOADED, check_feature_path
 from . import holding_out
-
-_PRELOADED = "preload:"
 
 
 def load_features(
@@ -31,11 +28,12 @@ def load_features(
 ) -> dict[str, AlignedFeatures]:
     """Open and align the features of every modality of ``modalities``.
 
-    A modality is looked for at ``feature_path`` (a folder, or a mapping of modalities to files),
-    else beside the atomic files as ``<dataset>.<modality>.safetensors`` or
-    ``<dataset>.<modality>.npy`` with ``<dataset>.<modality>.ids``, else among the features that
-    this package ships. ``preload:<id field>`` in ``feature_path`` takes what RecBole read through
-    its own ``additional_feat_suffix`` and ``preload_weight``; rows of zeros are missing items.
+    A modality is taken from ``feature_path`` (a folder, or a mapping of modalities to files) if it
+    is given there, and then from nowhere else. If it is not: from beside the atomic files as
+    ``<dataset>.<modality>.safetensors`` or ``<dataset>.<modality>.npy`` with
+    ``<dataset>.<modality>.ids``, else from the features that this package ships.
+    ``preload:<id field>`` as a file takes what RecBole read through its own
+    ``additional_feat_suffix`` and ``preload_weight``; rows of zeros are missing items.
 
     Parameters
     ----------
@@ -56,7 +54,7 @@ def load_features(
     """
     config = dataset.config
     names = _modalities(config["modalities"] if modalities is None else modalities)
-    holding_out.check_options(config, names)
+    check_feature_path(config["feature_path"], names)
     missing = config["missing_features"] or {}
     found = {}
     for modality in names:
@@ -90,22 +88,10 @@ def _modalities(given: Any) -> list[str]:
 
 def _find(dataset: Any, modality: str) -> FeatureSource:
     given = dataset.config["feature_path"]
-    if isinstance(given, dict):
-        given = given.get(modality)
-        if given is not None:
-            return _open_given(dataset, modality, str(given))
-    folders = [Path(dataset.dataset_path)]
-    if isinstance(given, str):
-        folders.insert(0, Path(given))
-    return find_features(dataset.dataset_name, modality, folders)
-
-
-def _open_given(dataset: Any, modality: str, path: str) -> FeatureSource:
-    if path.startswith(_PRELOADED):
-        return _preloaded(dataset, modality, path.removeprefix(_PRELOADED))
-    if path.endswith(".npy"):
-        return read_npy(path, path.removesuffix(".npy") + ".ids", modality)
-    return open_features(path)
+    file = given.get(modality) if isinstance(given, dict) else None
+    if isinstance(file, str) and file.startswith(PRELOADED):
+        return _preloaded(dataset, modality, file.removeprefix(PRELOADED))
+    return find_features(dataset.dataset_name, modality, Path(dataset.dataset_path), given)
 
 
 def _preloaded(dataset: Any, modality: str, field: str) -> FeatureSource:
@@ -130,7 +116,8 @@ def _log_coverage(dataset: Any, modality: str, aligned: AlignedFeatures) -> None
     interactions = present[dataset.inter_feat[dataset.iid_field].to_numpy()].mean()
     line = (
         f"{modality}: {items:.1%} of the items and {interactions:.1%} of the interactions have "
-        f"features ({aligned.n_tokens} x {aligned.dim}, {aligned.info.encoder})"
+        f"features in {aligned.source.name} ({aligned.n_tokens} x {aligned.dim}, "
+        f"{aligned.info.encoder})"
     )
     unknown = aligned.unknown_items
     if unknown.count:

@@ -5,12 +5,7 @@ Every choice hangs on the seed alone: so all models of one seed miss the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
-
-from ..errors import UserError, is_number
 
 FROM_ALL, FROM_TAIL = "all", "tail"
 
@@ -98,39 +93,3 @@ def thin_out(
     spared = np.ones(len(user), dtype=bool)
     spared[: len(user) - n_spared] = user[: len(user) - n_spared] != user[n_spared:]
     return keep | spared
-
-
-def check_options(config: Mapping[str, Any], modalities: list[str]) -> None:
-    """Check the options that hold something back.
-
-    Parameters
-    ----------
-    config : Mapping
-        RecBole's config.
-    modalities : list of str
-        The modalities in use.
-
-    Raises
-    ------
-    UserError
-        One of them has no sense.
-    """
-    wrong = []
-    missing = config["missing_features"] or {}
-    if not isinstance(missing, dict):
-        wrong.append(f"missing_features is {missing!r}, not a mapping of modalities to shares")
-        missing = {}
-    shares = {f"missing_features of {name}": share for name, share in missing.items()}
-    for name, share in {**shares, "cold_item_ratio": config["cold_item_ratio"] or 0}.items():
-        if not is_number(share) or not 0 <= share < 1:
-            wrong.append(f"{name} is {share!r}, not from 0 up to 1")
-    skew = config["popularity_skew"] or 0
-    if not is_number(skew) or skew < 0:
-        wrong.append(f"popularity_skew is {skew!r}, not a number of 0 or more")
-    if config["missing_from"] not in (None, FROM_ALL, FROM_TAIL):
-        wrong.append(f"missing_from is {config['missing_from']!r}, not all or tail")
-    if wrong:
-        raise UserError(
-            "; ".join(wrong) + ".",
-            "The options and their meanings stand in properties/model/IDMMDistill.yaml.",
-        )

@@ -194,6 +194,35 @@ def make_windows(
     return Windows(begin - 1 - read_only, n_predicted + read_only, read_only)
 
 
+def fill_gaps(target: np.ndarray, start: np.ndarray, user: np.ndarray) -> np.ndarray:
+    """Give stretches of targets, one a user, where a user's targets do not all stand together.
+
+    Parameters
+    ----------
+    target, start : numpy.ndarray
+        Where targets stand in the flat order, in any order, and their histories begin: int64
+        ``[n_targets]`` each.
+    user : numpy.ndarray
+        The targets' users, ``[n_targets]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Positions in the flat order, int64 ``[n_positions]``: all from the second interaction of
+        the history of a user's first target up to the last target.
+    """
+    if not len(target):
+        return target
+    order = np.argsort(target)
+    target, start, user = target[order], start[order], user[order]
+    ends = np.append(np.flatnonzero(user[1:] != user[:-1]), len(user) - 1)
+    first = np.append(0, ends[:-1] + 1)
+    begin = start[first] + 1
+    size = target[ends] - begin + 1
+    offset = np.cumsum(size) - size
+    return np.arange(size.sum()) + np.repeat(begin - offset, size)
+
+
 def padded_positions(start: np.ndarray, length: np.ndarray, width: int) -> np.ndarray:
     """Positions of stretches in the flat order, -1 where a stretch has ended.
 

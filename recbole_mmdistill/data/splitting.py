@@ -141,6 +141,24 @@ def by_time(user: np.ndarray, time: np.ndarray, ratios: Sequence[float]) -> Part
     return groups.cut(np.stack([n_train, n_early], axis=1))
 
 
+def by_part(part: np.ndarray, n_parts: int) -> Parts:
+    """Rows of each part, where every row says which it is of.
+
+    Parameters
+    ----------
+    part : numpy.ndarray
+        Each row's part, rows in the order of time, ``[n_rows]``.
+    n_parts : int
+        How many parts.
+
+    Returns
+    -------
+    Parts
+        Rows of a part keep their order.
+    """
+    return Parts(group_order(part), np.bincount(part, minlength=n_parts))
+
+
 def move_to_last(parts: Parts, chosen: np.ndarray) -> Parts:
     """Move rows into the last part, behind those that are there; each part keeps its order.
 

@@ -1,5 +1,1 @@
 """Side-by-side benchmarks: one YAML of studies in, trials on disk, a report out."""
-
-from .benchmark import benchmark
-
-__all__ = ["benchmark"]

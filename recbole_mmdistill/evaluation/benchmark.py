@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..datasets import dataset_folder
 from ..errors import UserError, near
-from ..features.locate import find_features
+from ..features.locate import PRELOADED, check_feature_path, find_features
 from .plan import Plan, Trial, read_plan
 from .pool import Cache, choose_options, run_plan
 from .report import write_report
@@ -101,10 +101,13 @@ def _find_missing_data(plan: Plan) -> dict[str, UserError]:
         try:
             folder = dataset_folder(dataset, settings.get("data_path", "dataset/"))
             given = settings.get("feature_path")
-            if not isinstance(given, dict):  # which names the files one by one
-                folders = [*([Path(given)] if given else []), folder]
-                for modality in settings.get("modalities") or []:
-                    find_features(dataset, modality, folders)
+            modalities = settings.get("modalities") or []
+            modalities = [modalities] if isinstance(modalities, str) else modalities
+            check_feature_path(given, modalities)
+            for modality in modalities:
+                file = given.get(modality) if isinstance(given, dict) else None
+                if not str(file).startswith(PRELOADED):  # which RecBole reads
+                    find_features(dataset, modality, folder, given)
         except UserError as error:
             missing[name] = error
     return missing

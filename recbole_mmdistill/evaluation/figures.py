@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
-
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "recbole_mmdistill",  # the same numbers give the same file
@@ -102,13 +100,8 @@ def panels(content: Mapping[str, Lines], x_label: str, logarithmic: bool = False
 
 
 def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ImportError:
-        raise UserError(
-            "The report draws with matplotlib, which is not installed.",
-            'Say pip install -e ".[benchmark]".',
-        ) from None
+    import matplotlib  # takes a second
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, near
-from ..files import read_yaml
 from ..integration.config import properties
+from ..settings import read_yaml
 
 KINDS = ("baseline", "model", "ablation")
 _OWN_KEYS = {"title", "seeds", "common", "datasets", "models", "conditions", "studies"}
@@ -210,6 +210,10 @@ def read_plan(path: str | Path) -> Plan:
         name: _read_model(name, dict(value or {}), wrong)
         for name, value in _mapping(given, "models", wrong).items()
     }
+    common = given.get("common") or {}
+    if not isinstance(common, dict):
+        wrong.append(f"common is {common!r}, not a mapping of options")
+        common = {}
     seeds = given.get("seeds", [1, 2, 3])
     if not _are_seeds(seeds):
         wrong.append(f"seeds is {seeds!r}, not a list of whole numbers")
@@ -226,7 +230,7 @@ def read_plan(path: str | Path) -> Plan:
         )
     return Plan(
         title=str(given.get("title", Path(path).stem)),
-        common=dict(given.get("common") or {}),
+        common=common,
         datasets={name: dict(value or {}) for name, value in datasets.items()},
         conditions={name: dict(value or {}) for name, value in conditions.items()},
         models=models,
@@ -287,7 +291,7 @@ def _read_study(
             wrong.append(f"{key} of {name!r} is {names!r}, not a list of names")
             names = []
         for one in names:
-            if one not in known:
+            if str(one) not in known:
                 wrong.append(f"{name!r} asks for {one!r}, none of the {key}{near(str(one), known)}")
         chosen[key] = tuple(map(str, names))
     own_seeds = given.get("seeds", seeds)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock, current_thread, main_thread
+from threading import Lock
 from typing import Any
 
 from tqdm import tqdm
 
 from ..errors import UserError
+from ..files import write_text
+from ..signals import PARENT
 from .plan import Plan, Trial
 
 # Memory that a training step frees is kept for the next one: without this, glibc gives it back to
@@ -123,7 +123,7 @@ def _run(trials: Iterable[Trial], cache: Cache, jobs: int, threads: int, what: s
     failed = []
     children = _Children()
     bar = tqdm(total=len(by_key), initial=len(by_key) - len(missing), desc=what, unit="trial")
-    with _ended_by_sigterm(), bar, ThreadPoolExecutor(jobs) as pool:
+    with bar, ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(_run_one, t, cache, threads, children): t for t in missing}
         try:
             for future in _as_done(futures):
@@ -134,26 +134,9 @@ def _run(trials: Iterable[Trial], cache: Cache, jobs: int, threads: int, what: s
                 bar.update()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            children.kill()
+            children.end()
             raise
     return failed
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind as Ctrl-C does, so that no trial is left running behind."""
-
-    def end(signal_number: int, _: Any) -> None:
-        raise SystemExit(128 + signal_number)
-
-    if current_thread() is not main_thread():  # where Python lets nobody set a handler
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _as_done(futures: Iterable[Future[bool]]) -> Iterator[Future[bool]]:
@@ -164,16 +147,16 @@ def _as_done(futures: Iterable[Future[bool]]) -> Iterator[Future[bool]]:
 
 
 class _Children:
-    """The running processes, so that Ctrl-C ends them too."""
+    """The running processes, so that they end when this one is told to."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._running: set[subprocess.Popen[str]] = set()
-        self._closed = False
+        self.closed = False
 
     def run(self, words: list[str], text: str, environment: dict[str, str]) -> tuple[int, str]:
         with self._lock:
-            if self._closed:
+            if self.closed:
                 return -1, "not started"
             process = subprocess.Popen(
                 words,
@@ -191,22 +174,25 @@ class _Children:
                 self._running.discard(process)
         return process.returncode, said
 
-    def kill(self) -> None:
+    def end(self) -> None:
+        """Let no other start, and ask those that run to leave nothing behind."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             for process in self._running:
-                process.kill()
+                process.terminate()
 
 
 def _run_one(trial: Trial, cache: Cache, threads: int, children: _Children) -> bool:
     path = cache.path(trial)
     words = [sys.executable, "-m", f"{__package__}.trial", str(path)]
-    environment = {**os.environ, **_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}
+    of_this_run = {"OMP_NUM_THREADS": str(threads), PARENT: str(os.getpid())}
+    environment = {**os.environ, **_ENVIRONMENT, **of_this_run}
     status, said = children.run(words, json.dumps(trial.spec), environment)
+    if children.closed:
+        return False
     complaint = path.with_suffix(".failed.txt")
     if status == 0 and path.is_file():
         complaint.unlink(missing_ok=True)
         return True
-    path.parent.mkdir(parents=True, exist_ok=True)
-    complaint.write_text(f"{trial}\nexit status {status}\n{said[-_TAIL:]}", encoding="utf-8")
+    write_text(complaint, f"{trial}\nexit status {status}\n{said[-_TAIL:]}")
     return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..bench.report import machine
+from .. import signals
 from ..files import write_text
 
 CPU = "cpu"
@@ -115,7 +116,8 @@ def run_trial(
 
 def main() -> None:
     """Run the trial that stands as JSON on stdin; its record goes to the file named first."""
-    import recbole_mmdistill  # noqa: F401  (RecBole is mended before anything of it is used)
+    signals.install(parent=int(os.environ.get(signals.PARENT, os.getppid())))
+    from ..bench.report import machine
 
     logging.disable(logging.WARNING)
     spec = json.load(sys.stdin)

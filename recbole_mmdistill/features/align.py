@@ -108,6 +108,31 @@ class AlignedFeatures:
         withheld = items if self.withheld is None else items | self.withheld
         return replace(self, row_of_item=row_of_item, withheld=withheld)
 
+    def hash_items(self) -> np.ndarray:
+        """A number for each item's features, which changes with them; 0 where an item has none.
+
+        Not a cryptographic hash: it tells another encoder's or another text's features, not forged
+        ones.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``[n_items]``, int64.
+        """
+        n_bytes = self.n_tokens * self.dim * self.values.element_size()
+        rng = np.random.default_rng(0)
+        weight = rng.integers(1 << 63, size=n_bytes // 2, dtype=np.uint64) * 2 + 1
+        hashes = np.zeros(len(self.row_of_item), dtype=np.uint64)
+        item = np.flatnonzero(self.present.numpy())
+        for first in range(0, len(item), step := max(1, CHUNK_BYTES // n_bytes)):
+            some = item[first : first + step]
+            values = self.values[self.row_of_item[some]]
+            if self.token_mask is not None:
+                values = values.masked_fill(~self.token_mask[self.row_of_item[some]][..., None], 0)
+            words = values.reshape(len(some), -1).numpy().view(np.uint16)
+            hashes[some] = (words * weight).sum(1) | 1
+        return hashes.view(np.int64)
+
     def __reduce__(self) -> tuple[Any, ...]:
         known = (self.source, self.item_tokens, self.source.fingerprint)
         return _align_again, (*known, self.withheld)
@@ -207,17 +232,16 @@ def _check_finite(source: FeatureSource, row_of_item: torch.Tensor) -> None:
     """Raise a UserError if a used row holds NaN or inf; a chunk at a time, in file order."""
     rows = row_of_item[row_of_item >= 0].sort().values
     row_bytes = source.values[0].numel() * source.values.element_size()
-    bad = [
-        chunk[~source.values[chunk].isfinite().all(dim=2).all(dim=1)]
-        for chunk in rows.split(max(1, CHUNK_BYTES // row_bytes))
-    ]
-    bad_rows = torch.cat(bad) if bad else rows
-    if len(bad_rows):
-        row = int(bad_rows[0])
+    bad = []
+    for chunk in rows.split(max(1, CHUNK_BYTES // row_bytes)):
+        is_finite = np.isfinite(source.values[chunk].numpy()).all(axis=(1, 2))
+        bad += chunk[torch.from_numpy(~is_finite)].tolist()
+    if bad:
+        row = bad[0]
         feature = source.values[row].flatten()
         value = feature[~feature.isfinite()][0].item()
         raise UserError(
-            f"{len(bad_rows)} items of {source.name} hold numbers that are not finite: first item "
+            f"{len(bad)} items of {source.name} hold numbers that are not finite: first item "
             f"{source.item_tokens[row]!r} (row {row}), with {value}.",
             "Make these features again, or leave the items out: an item may lack a modality.",
         )

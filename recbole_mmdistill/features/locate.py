@@ -1,14 +1,22 @@
-"""Where the feature files of a dataset lie."""
+"""Where the feature files of a dataset lie: where ``feature_path`` says, or else by their names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+import os
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+from ..errors import UserError, near
 from .conversion import read_npy
 from .source import FeatureSource
 from .store import open_features
+
+PRELOADED = "preload:"  # begins the value of a modality that RecBole itself has read
+_USUAL = {"text", "image"}
+_HOW = "Give a folder, or the file of each modality such as {text: FILE, image: FILE}"
 
 
 def shipped() -> Path:
@@ -16,15 +24,62 @@ def shipped() -> Path:
     return Path(str(resources.files("recbole_mmdistill.features") / "shipped"))
 
 
-def find_features(dataset: str, modality: str, folders: Sequence[Path]) -> FeatureSource:
-    """Open the features of one modality, from the first folder that has them.
+def check_feature_path(feature_path: Any, modalities: Sequence[str]) -> None:
+    """Check the option ``feature_path``, whatever was typed.
+
+    Parameters
+    ----------
+    feature_path : object
+        None, the path of a folder, or a mapping of modalities to files.
+    modalities : sequence of str
+        Those that are used. The mapping may name ``text`` and ``image`` beside them, or any if it
+        has a file for each of them.
+
+    Raises
+    ------
+    UserError
+        It is something else, there is no such folder, or a name in it is no modality.
+    """
+    if feature_path is None:
+        return
+    if isinstance(feature_path, Mapping):
+        unnamed = [name for name in modalities if feature_path.get(name) is None]
+        for name, file in feature_path.items():
+            if file is not None and not _is_path(file):
+                raise UserError(
+                    f"feature_path of {name} is {file!r}, which names no file.", f"{_HOW}."
+                )
+            if unnamed and name not in {*modalities, *_USUAL}:
+                raise UserError(
+                    f"feature_path names {name!r}, but modalities is {[*modalities]}.",
+                    f"Give the file of each of them{near(str(name), unnamed)}.",
+                )
+        return
+    if not _is_path(feature_path):
+        raise UserError(f"feature_path is {feature_path!r}, which is no path.", f"{_HOW}.")
+    if not os.path.isdir(feature_path):
+        what = "is a file" if os.path.isfile(feature_path) else "does not exist"
+        raise UserError(f"feature_path is the folder {feature_path}, which {what}.", f"{_HOW}.")
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, Path) or (isinstance(value, str) and value.strip() != "")
+
+
+def find_features(
+    dataset: str, modality: str, folder: Path, feature_path: Any = None
+) -> FeatureSource:
+    """Open the features of one modality.
 
     Parameters
     ----------
     dataset, modality : str
         Name the file: ``<dataset>.<modality>.safetensors``, or ``.npy`` beside ``.ids``.
-    folders : sequence of pathlib.Path
-        Where to look; the features that come with this package are looked for last.
+    folder : pathlib.Path
+        The dataset's own. It is looked in if ``feature_path`` does not say where this modality
+        lies, and then the features that come with this package.
+    feature_path : object, optional
+        The option, see :func:`check_feature_path`. What it names is opened, and nothing else.
 
     Returns
     -------
@@ -36,16 +91,55 @@ def find_features(dataset: str, modality: str, folders: Sequence[Path]) -> Featu
         If there is none, which says how to make it, or it is damaged.
     """
     name = f"{dataset}.{modality}"
-    for folder in [*folders, shipped()]:
-        if (folder / f"{name}.safetensors").is_file():
-            return open_features(folder / f"{name}.safetensors")
-        if (folder / f"{name}.npy").is_file():
-            return read_npy(folder / f"{name}.npy", folder / f"{name}.ids", modality)
-    return open_features(folders[0] / f"{name}.safetensors")  # says how to make it
+    if isinstance(feature_path, Mapping):
+        file = feature_path.get(modality)
+        if file is not None:
+            return _open_named(modality, Path(file))
+    elif feature_path is not None:
+        found = _open_in(Path(feature_path), name, modality)
+        if found is None:
+            there = os.listdir(feature_path)
+            raise UserError(
+                f"feature_path is {feature_path}, where there is neither {name}.safetensors nor "
+                f"{name}.npy.",
+                f"{_HOW}{near(f'{name}.safetensors', there)}.",
+            )
+        return found
+    for place in (folder, shipped()):
+        found = _open_in(place, name, modality)
+        if found is not None:
+            return found
+    return open_features(folder / f"{name}.safetensors")  # says how to make it
+
+
+def _open_in(folder: Path, name: str, modality: str) -> FeatureSource | None:
+    for suffix in ("safetensors", "npy"):
+        if os.path.isfile(folder / f"{name}.{suffix}"):
+            return _open(folder / f"{name}.{suffix}", modality)
+    return None
+
+
+def _open_named(modality: str, path: Path) -> FeatureSource:
+    if not os.path.isfile(path):
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
+        there = (
+            (entry.name for entry in path.parent.iterdir()) if os.path.isdir(path.parent) else ()
+        )
+        raise UserError(
+            f"feature_path of {modality} is the file {path}, which {what}.",
+            f"Give a .safetensors or .npy file{near(path.name, there)}.",
+        )
+    return _open(path, modality)
+
+
+def _open(path: Path, modality: str) -> FeatureSource:
+    if path.suffix == ".npy":
+        return read_npy(path, path.with_suffix(".ids"), modality)
+    return open_features(path)
 
 
 def modalities_of(dataset: str, folders: Sequence[Path]) -> list[str]:
-    """List the modalities that :func:`find_features` would find.
+    """List the modalities that have a feature file in some folders.
 
     Parameters
     ----------
@@ -61,9 +155,9 @@ def modalities_of(dataset: str, folders: Sequence[Path]) -> list[str]:
     """
     found = {
         file.name.removeprefix(f"{dataset}.").rpartition(".")[0]
-        for folder in [*folders, shipped()]
+        for folder in folders
         for suffix in ("safetensors", "npy")
-        for file in folder.glob(f"{dataset}.*.{suffix}")
+        for file in folder.glob(f"{glob.escape(dataset)}.*.{suffix}")
     }
     found -= {name for name in found if "." in name}  # of another dataset whose name goes on so
     return sorted(found, key=lambda name: (name != "text", name != "image", name))

@@ -54,9 +54,11 @@ def unpack_strings(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """
     if data.dtype != np.uint8 or offsets.dtype != np.int64:
         raise ValueError(f"bytes and offsets have dtypes {data.dtype} and {offsets.dtype}")
+    if data.ndim != 1 or offsets.ndim != 1:
+        raise ValueError(f"bytes and offsets have {data.ndim} and {offsets.ndim} axes")
     if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(data):
         raise ValueError("the offsets do not span the bytes")
-    if (np.diff(offsets) < 0).any():
+    if (offsets[1:] < offsets[:-1]).any():
         raise ValueError("the offsets do not ascend")
     text = data.tobytes().decode("utf-8")
     begins = np.append(_begins_character(data), True)

@@ -190,6 +190,12 @@ def as_item_tokens(name: str, item_tokens: Sequence[str] | np.ndarray) -> np.nda
             f"The item tokens of {name} are of type {kind}, but must be strings.",
             "Give each as it stands in the dataset's .item or .inter file.",
         )
+    for row, token in enumerate(tokens):
+        if "\0" in token:  # where tables of strings end, so that two such tokens may seem the same
+            raise UserError(
+                f"The item token {token!r} of {name} (row {row}) holds a NUL.",
+                "Give each as it stands in the dataset's .item or .inter file.",
+            )
     return tokens
 
 

@@ -19,17 +19,16 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 
 from ..errors import UserError
 from ..files import replacing
+from .headers import StoredArray, read_safetensors_header
 from .packing import pack_strings, unpack_strings
 from .source import FeatureInfo, FeatureSource, as_item_tokens, as_mask, as_tensor, from_array
 
@@ -227,12 +226,11 @@ class RowReader:
 
     def __init__(self, path: str | Path) -> None:
         source = open_features(path)
+        _, arrays = _read_header(Path(path))
         self.shape = tuple(source.values.shape)
-        self.dtype = np.dtype(str(source.values.dtype).removeprefix("torch."))
+        self.dtype = arrays["values"].dtype
         self._file = open(path, "rb", buffering=0)
-        length = int.from_bytes(self._file.read(8), "little")
-        header = json.loads(self._file.read(length))
-        self._start = 8 + length + header["values"]["data_offsets"][0]
+        self._start = arrays["values"].offset
         self._row_bytes = self.shape[1] * self.shape[2] * self.dtype.itemsize
 
     def __enter__(self) -> RowReader:
@@ -291,20 +289,22 @@ def open_features(path: str | Path) -> FeatureSource:
         If the file is missing, truncated, no feature file, of a later format, or inconsistent.
     """
     path = Path(path).absolute()
-    with _reading(path) as file:
-        metadata = _checked_metadata(path, file)
-        tensors = {key: file.get_tensor(key) for key in TENSORS if key in file.keys()}
+    metadata, arrays = _read_header(path)
     try:
         item_tokens = unpack_strings(
-            tensors["item_tokens"].numpy(), tensors["item_token_offsets"].numpy()
+            arrays["item_tokens"].map(), arrays["item_token_offsets"].map()
         )
-    except (ValueError, IndexError, TypeError) as error:
+    except ValueError as error:
         raise UserError(f"The item tokens of {path} are damaged: {error}.", REMAKE) from None
-    mask = tensors.get("token_mask")
+    mask = None
+    if "token_mask" in arrays:
+        array = arrays["token_mask"].map()
+        # Any byte may stand in a file, but a bool of numpy must be 0 or 1.
+        mask = array.view(np.uint8) if array.dtype == bool else array
     return FeatureSource(
-        values=as_tensor(str(path), tensors["values"]),
+        values=as_tensor(str(path), arrays["values"].map()),
         token_mask=None if mask is None else as_mask(str(path), mask),
-        item_tokens=item_tokens,
+        item_tokens=as_item_tokens(str(path), item_tokens),
         info=_info_of(path, metadata),
         name=str(path),
         path=path,
@@ -331,8 +331,18 @@ def read_input_hashes(path: str | Path) -> np.ndarray | None:
     UserError
         As :func:`open_features`.
     """
-    with _reading(Path(path)) as file:
-        return file.get_tensor(INPUT_HASHES).numpy() if INPUT_HASHES in file.keys() else None
+    _, arrays = _read_header(Path(path))
+    if INPUT_HASHES not in arrays:
+        return None
+    found = arrays[INPUT_HASHES]
+    wanted = (arrays["values"].shape[0], HASH_BYTES)
+    if found.shape != wanted or found.dtype != np.uint8:
+        raise UserError(
+            f"The {INPUT_HASHES} of {path} are {found.dtype} of shape {list(found.shape)}, but "
+            f"must be uint8 of shape {list(wanted)}.",
+            REMAKE,
+        )
+    return found.map()
 
 
 def verify_features(path: str | Path) -> None:
@@ -353,9 +363,9 @@ def verify_features(path: str | Path) -> None:
     """
     written = open_features(path).fingerprint
     digest = hashlib.sha256()
-    with _reading(Path(path)) as file:
-        for key in sorted({*TENSORS} & {*file.keys()} - {"values"}):
-            _hash_tensor(digest, key, file.get_tensor(key).numpy())
+    _, arrays = _read_header(Path(path))
+    for key in sorted({*TENSORS} & {*arrays} - {"values"}):
+        _hash_tensor(digest, key, arrays[key].map())
     with RowReader(path) as reader:
         digest.update(f"values {reader.dtype.name} {list(reader.shape)}\n".encode())
         for chunk in reader.chunks():
@@ -369,21 +379,6 @@ def verify_features(path: str | Path) -> None:
         )
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[Any]:
-    """Open `path` with safetensors, and turn its failures into a UserError."""
-    if not path.is_file():
-        raise UserError(f"There is no feature file {path}.", how_to_make(path))
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} ({path.stat().st_size} bytes) is truncated, or no safetensors file: {error}.",
-            REMAKE,
-        ) from None
-
-
 def how_to_make(path: Path) -> str:
     """Give the sentence that says how to make a missing feature file."""
     dataset, _, modality = path.name.removesuffix(".safetensors").rpartition(".")
@@ -394,11 +389,13 @@ def how_to_make(path: Path) -> str:
     )
 
 
-def _checked_metadata(path: Path, file: Any) -> dict[str, str]:
-    """Give the metadata of an open file, once it is certain that it is a feature file."""
-    metadata = file.metadata() or {}
+def _read_header(path: Path) -> tuple[dict[str, str], dict[str, StoredArray]]:
+    """Give metadata and arrays of a file, once it is certain that it is a feature file."""
+    if not os.path.isfile(path):
+        raise UserError(f"There is no feature file {path}.", how_to_make(path))
+    metadata, arrays = read_safetensors_header(path, REMAKE)
     required = {"content_hash", "format_version", *asdict(FeatureInfo(""))}
-    lacking = sorted(required - metadata.keys()) + sorted(REQUIRED_TENSORS - {*file.keys()})
+    lacking = sorted(required - metadata.keys()) + sorted(REQUIRED_TENSORS - {*arrays})
     if lacking:
         raise UserError(
             f"{path} is a safetensors file but no feature file: it lacks {', '.join(lacking)}.",
@@ -406,11 +403,13 @@ def _checked_metadata(path: Path, file: Any) -> dict[str, str]:
         )
     if metadata["format_version"] != str(FORMAT_VERSION):
         raise UserError(
-            f"{path} has format version {metadata['format_version']}, but only version "
+            f"{path} has format version {metadata['format_version'][:20]}, but only version "
             f"{FORMAT_VERSION} can be read.",
             "Update recbole_mmdistill, or make the file again with the version installed.",
         )
-    return metadata
+    if arrays["values"].shape[:1] == ():
+        raise UserError(f"The values of {path} are a single number.", REMAKE)
+    return metadata, arrays
 
 
 def _metadata_of(info: FeatureInfo) -> dict[str, str]:
@@ -422,18 +421,22 @@ def _metadata_of(info: FeatureInfo) -> dict[str, str]:
 def _info_of(path: Path, metadata: dict[str, str]) -> FeatureInfo:
     """Undo :func:`_metadata_of`."""
     try:
-        source_fields = tuple(map(str, json.loads(metadata["source_fields"])))
-    except (ValueError, TypeError):
+        fields = json.loads(metadata["source_fields"])
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
         raise UserError(
-            f"The source_fields of {path} are {metadata['source_fields']!r}, no JSON list.", REMAKE
-        ) from None
+            f"The source_fields of {path} are {metadata['source_fields'][:100]!r}, no JSON list of "
+            "strings.",
+            REMAKE,
+        )
     return FeatureInfo(
         modality=metadata["modality"],
         encoder=metadata["encoder"],
         weights_hash=metadata["weights_hash"],
         pooling=metadata["pooling"],
         preprocessing=metadata["preprocessing"],
-        source_fields=source_fields,
+        source_fields=tuple(fields),
     )
 
 

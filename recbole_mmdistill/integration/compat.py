@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import builtins
 import copy
-import csv
 import importlib
 import sys
 import types
@@ -46,39 +45,35 @@ def numpy_aliases() -> None:
 
 @contextmanager
 def ray_stand_in() -> Iterator[None]:
-    """Let RecBole import ``ray.tune`` where ray is absent or broken, for as long as it imports.
+    """Let RecBole be imported without ray, unless ray is there already.
 
-    quick_start/quick_start.py:20 imports it, for ``tune.report`` alone. RecBole asks for
-    ray <= 2.6.3, which needs setuptools < 81 and numpy < 2 and has no build for Python >= 3.12.
-    A stand-in left in ``sys.modules`` would deceive others that look for ray, so it is taken out
-    again.
+    quick_start/quick_start.py:20 imports ``ray.tune``, for ``tune.report`` alone, which matters
+    only in a process that ray runs. RecBole asks for ray <= 2.6.3, which needs setuptools < 81 and
+    numpy < 2 and has no build for Python >= 3.12; where it works its import takes a second, and
+    the handling of SIGTERM (ray/_private/worker.py:1722). A stand-in left in ``sys.modules`` would
+    deceive others that look for ray, so it is taken out again.
     """
-    if _ray_works():
+    if "ray.tune" in sys.modules:
         yield
         return
+    before = sys.modules.get("ray")
     ray, tune = types.ModuleType("ray"), types.ModuleType("ray.tune")
     vars(ray).update(tune=tune, __path__=[])
-    vars(tune).update(report=lambda *args, **kwargs: None)
+    vars(tune).update(report=_report_to_ray)
     sys.modules.update({"ray": ray, "ray.tune": tune})
     try:
         yield
     finally:
         for name in ("ray", "ray.tune"):
             sys.modules.pop(name, None)
+        if before is not None:
+            sys.modules["ray"] = before
 
 
-def _ray_works() -> bool:
-    before = set(sys.modules)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            importlib.import_module("ray.tune")
-    except Exception:  # whatever a broken ray raises
-        for name in set(sys.modules) - before:
-            if name.partition(".")[0] == "ray":
-                del sys.modules[name]
-        return False
-    return True
+def _report_to_ray(*args: Any, **kwargs: Any) -> None:
+    tune = sys.modules.get("ray.tune")
+    if tune is not None:
+        tune.report(*args, **kwargs)
 
 
 def pandas_len() -> None:
@@ -136,44 +131,6 @@ def _column_is_copied() -> bool:
         warnings.simplefilter("ignore")
         frame["column"].fillna(value=0, inplace=True)
     return bool(frame["column"].isna().any())
-
-
-def pandas_empty_sequences() -> None:
-    """Read an empty cell of a sequence field as an empty text (pandas 3, as above).
-
-    data/dataset/dataset.py:501 fills a copy; the next line then splits a float.
-    """
-    if not _column_is_copied():
-        return
-    module = importlib.import_module("recbole.data.dataset.dataset")
-
-    def read_csv(*args: Any, **kwargs: Any) -> Any:
-        frame = pd.read_csv(*args, **kwargs)
-        for column in frame.columns:
-            if str(column).endswith("_seq"):
-                frame[column] = frame[column].astype(object).fillna("")
-        return frame
-
-    vars(module)["pd"] = _with(pd, read_csv=read_csv)
-
-
-def quotes_in_titles() -> None:
-    """Read atomic files whose texts hold quotes (a bug of RecBole's own).
-
-    data/dataset/dataset.py:501 reads them as if ``"`` could enclose a cell, which the format of
-    atomic files does not know; a title that begins with one then ends in a ParserError. A file
-    that can be read that way is read that way, as ever.
-    """
-    module = importlib.import_module("recbole.data.dataset.dataset")
-    inner = module.pd.read_csv
-
-    def read_csv(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return inner(*args, **kwargs)
-        except pd.errors.ParserError:
-            return inner(*args, **{**kwargs, "quoting": csv.QUOTE_NONE})
-
-    vars(module)["pd"] = _with(pd, read_csv=read_csv)
 
 
 def scipy_dok_update() -> None:
@@ -262,8 +219,6 @@ def _with(module: types.ModuleType, **replaced: Any) -> types.ModuleType:
 MENDS: list[Callable[[], None]] = [
     pandas_len,
     pandas_fill_nan,
-    pandas_empty_sequences,
-    quotes_in_titles,
     scipy_dok_update,
     collector_numbers,
     hyperopt_random_state,

@@ -9,39 +9,28 @@ import importlib
 import os
 import socket
 from contextlib import closing
-from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.utils.data.distributed import DistributedSampler
 
 from ..errors import UserError
-from .outcome import Outcome, keep_outcome
+from .checkpoints import unique_name
 
 # What RecBole's collector holds a row of for each user or interaction evaluated.
 _ROWS = ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label")
 
 
 def run_recboles(rank: int, *args: Any) -> None:
-    """Run RecBole in a spawned process.
+    """Run RecBole in a process that RecBole's ``run(nproc=N)`` spawned.
 
-    It stands here so that a child process, which finds it by its module, imports this package,
-    and with it the mends, before it imports RecBole. The result that the parent gets has also what
-    :class:`~recbole_mmdistill.integration.outcome.Outcome` has.
+    It stands here so that the process, which finds it by its module, imports this package, and
+    with it the mends, before it imports RecBole.
     """
-    *names, kwargs = args
-    with keep_outcome() as outcome:
-        queue = _CompletingQueue(kwargs["queue"], outcome)
-        _run_recboles(rank, *names, {**kwargs, "queue": queue})
+    import recbole.quick_start  # noqa: F401  (install keeps RecBole's own function)
 
-
-class _CompletingQueue(NamedTuple):
-    queue: Any
-    outcome: Outcome
-
-    def put(self, result: dict[str, Any]) -> None:
-        self.queue.put({**result, **asdict(self.outcome)})
+    _run_recboles(rank, *args)
 
 
 _run_recboles: Any = None
@@ -61,6 +50,29 @@ def install() -> None:
     _choose_free_port(quick_start)
 
 
+def settings_of_group(nproc: int) -> dict[str, Any]:
+    """Give the settings with which the processes of a group on this machine find each other.
+
+    Parameters
+    ----------
+    nproc : int
+        Processes. Each needs its ``local_rank`` besides, from 0 on.
+
+    Returns
+    -------
+    dict of str to object
+        As RecBole's ``run`` (quick_start/quick_start.py:61) puts them into the config.
+    """
+    _share_cores(nproc)
+    return {
+        "world_size": nproc,
+        "ip": "localhost",
+        "port": str(_free_port()),
+        "nproc": nproc,
+        "offset": 0,
+    }
+
+
 def _use_gloo_without_cuda() -> None:
     """Take gloo where there is no CUDA (config/configurator.py:436 hard-codes nccl)."""
     import recbole.trainer.trainer as trainer_module
@@ -71,7 +83,10 @@ def _use_gloo_without_cuda() -> None:
 
     def _init_device(self: Any) -> None:
         final = self.final_config_dict
-        if "local_rank" not in final or torch.cuda.is_available():
+        if "local_rank" not in final:
+            return init_device(self)
+        if torch.cuda.is_available():
+            _check_gpus(final)
             return init_device(self)
         final["gpu_id"] = str(final["gpu_id"])
         torch.distributed.init_process_group(
@@ -93,6 +108,19 @@ def _use_gloo_without_cuda() -> None:
     trainer_module.DistributedDataParallel = parallel
 
 
+def _check_gpus(final: dict[str, Any]) -> None:
+    """Ask for a GPU for each process (config/configurator.py:435 asserts it without a word)."""
+    gpu_id, nproc = final["gpu_id"], final["nproc"]
+    named = len(gpu_id) if isinstance(gpu_id, (tuple, list)) else len(str(gpu_id).split(","))
+    there = torch.cuda.device_count()
+    if nproc > min(named, there):
+        raise UserError(
+            f"--nproc={nproc} needs a GPU for each process, but gpu_id is {gpu_id!r} and this "
+            f"machine has {there}.",
+            "Take fewer processes, or name as many GPUs, e.g. --gpu_id=0,1.",
+        )
+
+
 def _make_folders_at_once() -> None:
     """Let a folder be there already when it is made (utils/utils.py:52 looks, and then makes).
 
@@ -109,8 +137,8 @@ def _make_folders_at_once() -> None:
 def _agree_on_checkpoint() -> None:
     """Name the checkpoint once, and load it only when it is there.
 
-    trainer/trainer.py:159 names it by each process's own clock, and :583 loads it without waiting
-    for the one process that writes it.
+    trainer/trainer.py:159 names it by each process's own clock, to the second, and :583 loads it
+    without waiting for the one process that writes it.
     """
     from recbole.trainer import Trainer
 
@@ -118,6 +146,7 @@ def _agree_on_checkpoint() -> None:
 
     def __init__(self: Any, config: Any, model: Any) -> None:
         init(self, config, model)
+        self.saved_model_file = unique_name(self.saved_model_file)
         if not config["single_spec"]:
             name = [self.saved_model_file]
             torch.distributed.broadcast_object_list(name, src=0)
@@ -182,7 +211,7 @@ def _take_out_repeats(sampler: Any) -> None:
 
 
 def _choose_free_port(quick_start: Any) -> None:
-    """Take another port where RecBole's 5678 is in use, so that two runs fit one machine."""
+    """Take any free port in place of RecBole's 5678, so that two runs fit one machine."""
     run = quick_start.run
 
     def run_on_free_port(*args: Any, **kwargs: Any) -> Any:
@@ -192,10 +221,7 @@ def _choose_free_port(quick_start: Any) -> None:
         )
         if kwargs.get("nproc", 1) > 1 and one_machine and "port" not in kwargs:
             kwargs["port"] = str(_free_port())
-            # With the CPU as the device its cores are shared out, or each process takes them all.
-            if not torch.cuda.is_available():
-                cores = max(1, (os.cpu_count() or 1) // kwargs["nproc"])
-                os.environ.setdefault("OMP_NUM_THREADS", str(cores))
+            _share_cores(kwargs["nproc"])
         try:
             return run(*args, **kwargs)
         except ProcessRaisedException as error:
@@ -205,6 +231,13 @@ def _choose_free_port(quick_start: Any) -> None:
     import recbole.quick_start
 
     recbole.quick_start.run = run_on_free_port
+
+
+def _share_cores(nproc: int) -> None:
+    """With the CPU as the device its cores are shared out, or each process takes them all."""
+    if not torch.cuda.is_available():
+        cores = max(1, (os.cpu_count() or 1) // nproc)
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores))
 
 
 def _as_raised(error: ProcessRaisedException) -> Exception:
@@ -220,12 +253,7 @@ def _as_raised(error: ProcessRaisedException) -> Exception:
     return error
 
 
-def _free_port(wanted: int = 5678) -> int:
-    for port in (wanted, 0):
-        with closing(socket.socket()) as probe:
-            try:
-                probe.bind(("localhost", port))
-            except OSError:
-                continue
-            return probe.getsockname()[1]
-    return wanted
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]

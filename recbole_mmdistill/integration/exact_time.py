@@ -26,8 +26,7 @@ def install() -> None:
     def _dataframe_to_interaction(self: Any, data: Any) -> Any:
         interaction = convert(self, data)
         time = self.time_field
-        is_plain = time in data and is_numeric_dtype(data[time])
-        if is_plain and self.benchmark_filename_list is None:
+        if time in data and is_numeric_dtype(data[time]):
             # A copy, because pandas hands out arrays that may not be written to.
             interaction[time] = torch.tensor(data[time].to_numpy(dtype=np.float64))
         return interaction

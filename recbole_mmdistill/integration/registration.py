@@ -11,21 +11,14 @@ MODELS = {
     "ODMT": "recbole_mmdistill.model.odmt",
 }
 
-# RecBole compares these with those a cached dataset was made with: what shapes the dataset and
-# is not among them would be served stale.
-DATASET_OPTIONS = (
-    *("modalities", "feature_path", "train_sequences", "encoding"),
-    *("missing_features", "missing_from", "cold_item_ratio", "popularity_skew"),
-)
-
 
 def install() -> None:
     """Register the models with RecBole's look-ups, all of which go by name."""
     from recbole.data import utils
     from recbole.data.dataset import dataset as _  # noqa: F401  (the package must be complete)
-    from recbole.utils.argument_list import dataset_arguments
 
-    from ..data import MultiModalSequentialDataset, WindowDataLoader
+    from ..data.dataloader import WindowDataLoader
+    from ..data.dataset import MultiModalSequentialDataset
 
     datasets = importlib.import_module("recbole.data.dataset")
     for name, module in MODELS.items():
@@ -33,7 +26,6 @@ def install() -> None:
         alias = f"recbole.model.sequential_recommender.{name.lower()}"
         sys.modules[alias] = importlib.import_module(module)
         setattr(datasets, f"{name}Dataset", MultiModalSequentialDataset)
-    dataset_arguments.extend(key for key in DATASET_OPTIONS if key not in dataset_arguments)
 
     get_dataloader = utils.get_dataloader
 

@@ -37,6 +37,7 @@ def install() -> None:
 
     def _valid_epoch(self: Any, valid_data: Any, show_progress: bool = False) -> Any:
         score, result = valid_epoch(self, valid_data, show_progress)
+        self.valid_result = result  # a checkpoint of this epoch holds it
         if _is_watched(self):
             epoch = max(self.train_loss_dict, default=0)
             found = {
@@ -84,22 +85,26 @@ class _GradientNorms:
 
 
 def rows_and_targets(loader: Any) -> Iterator[tuple[Any, torch.Tensor]]:
-    """Go through a full-ranking dataloader of a sequential model.
+    """Go through an evaluation dataloader of a sequential model.
 
     Parameters
     ----------
-    loader : recbole.data.dataloader.FullSortEvalDataLoader
-        One target for each row.
+    loader : recbole.data.dataloader.AbstractDataLoader
+        Of full ranking, or of ranking among sampled items.
 
     Yields
     ------
     interaction, target
-        A batch, and its true next items ``[B]``.
+        A batch of rows, and their true next items ``[B]``.
     """
-    for interaction, _, positive_row, positive_item in loader:
-        target = torch.empty(len(interaction), dtype=torch.long)
-        target[positive_row] = positive_item
-        yield interaction, target
+    for interaction, user_of_row, positive_user, positive_item in loader:
+        if positive_item is None:  # labelled items, of which RecBole ranks none
+            continue
+        if user_of_row is not None:  # of each user's rows the true ones come first
+            n_positive = torch.bincount(positive_user)[user_of_row]
+            place = torch.arange(len(user_of_row)) - torch.searchsorted(user_of_row, user_of_row)
+            interaction = interaction[place < n_positive]
+        yield interaction, positive_item
 
 
 @torch.no_grad()

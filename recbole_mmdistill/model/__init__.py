@@ -1,5 +1,7 @@
 """IDMMDistill and its parts, and what a part of one's own is made from and registered with."""
 
+import recbole  # noqa: F401  (first: with it comes the import of the modules below, in order)
+
 from .candidates import CANDIDATES, CandidateSampler
 from .idmmdistill import IDMMDistill
 from .item_encoder import ITEM_ENCODERS, ItemEncoder

@@ -7,7 +7,6 @@ has its default.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -25,18 +24,11 @@ from .loss import LOSSES
 from .losses import MEAN
 from .network import Network
 from .objective import Objective
-from .registry import Registry
+from .registry import Registry, constructor_parameters
 from .repeats import RepeatBias
 from .sequence_encoder import SEQUENCE_ENCODERS
 from .user_encoder import USER_ENCODERS, UserEncoder
-
-# The options that name registered components.
-REGISTRIES: dict[str, Registry[Any]] = {
-    "item_encoder": ITEM_ENCODERS,
-    "sequence_encoder": SEQUENCE_ENCODERS,
-    "train_candidates": CANDIDATES,
-    "losses": LOSSES,
-}
+from .whitening import is_fitting
 
 
 def keyword_arguments(
@@ -69,7 +61,7 @@ def keyword_arguments(
             f"There is no {registry.kind} {name!r}.", f"Choose from {', '.join(sorted(registry))}."
         )
     found = {}
-    for key, parameter in _parameters(registry[name]).items():
+    for key, parameter in constructor_parameters(registry[name]).items():
         if key in given:
             found[key] = given[key]
         elif f"{name}_{key}" in config or key in config:
@@ -79,31 +71,6 @@ def keyword_arguments(
                 f"The {registry.kind} {name!r} needs the option {name}_{key}.",
                 "Give it in the YAML file or on the command line.",
             )
-    return found
-
-
-def component_options() -> set[str]:
-    """Name all options that registered components read under their own name, ``NAME_x``."""
-    return {
-        f"{name}_{key}"
-        for registry in REGISTRIES.values()
-        for name, component in registry.items()
-        for key in _parameters(component)
-    }
-
-
-def _parameters(component: type) -> dict[str, inspect.Parameter]:
-    """Keyword arguments of a constructor; with ``**options``, those of its base class too."""
-    found: dict[str, inspect.Parameter] = {}
-    for cls in component.__mro__:
-        if "__init__" not in vars(cls) or cls in (object, nn.Module):
-            continue
-        _, *parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
-        for parameter in parameters:
-            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-                found.setdefault(parameter.name, parameter)
-        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
-            break
     return found
 
 
@@ -173,13 +140,14 @@ def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], s
         ``[n_items, hidden_size]``; item 0 is the padding.
     sources : list of SourceEmbedding
         Modalities whose features, reduced to the width, are averaged; items that have none of
-        them, and all items if the list is empty, are drawn from a normal distribution.
+        them are drawn from a normal distribution; so are all if the list is empty, or if a
+        checkpoint will fill the embedding.
     std : float
         Standard deviation of the weights.
     """
     weight = embedding.weight
     weight.normal_(std=std)
-    if sources:
+    if sources and is_fitting():
         item = torch.arange(embedding.num_embeddings)
         parts = torch.stack([source.reduced(item, embedding.embedding_dim) for source in sources])
         known = parts.abs().sum(-1) > 0

@@ -87,7 +87,7 @@ class CandidateSampler:
         return log_inclusion(popularity, n_rows, self.n_uniform, len(catalogue.trained_items))
 
 
-CANDIDATES: Registry[CandidateSampler] = Registry("choice of candidates")
+CANDIDATES: Registry[CandidateSampler] = Registry("choice of candidates", "train_candidates")
 
 
 @CANDIDATES.register(FULL)

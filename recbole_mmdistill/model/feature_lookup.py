@@ -13,18 +13,29 @@ import torch
 from torch import Tensor, nn
 
 from .item_encoder import SourceTokens
+from .whitening import Vectors, Whitening
 
 _FIT_ROWS = 100_000  # enough vectors for a covariance of a few hundred dimensions
-_EPS = 1e-6
 
 
 class Features(Protocol):
     """What is needed of :class:`recbole_mmdistill.features.AlignedFeatures`."""
 
-    values: Tensor  # [n_rows, n_tokens, dim]
-    token_mask: Tensor | None  # bool [n_rows, n_tokens]
-    row_of_item: Tensor  # int64 [n_items], -1 = missing
-    present: Tensor  # bool [n_items]
+    @property
+    def values(self) -> Tensor:
+        """``[n_rows, n_tokens, dim]``."""
+
+    @property
+    def token_mask(self) -> Tensor | None:
+        """Bool ``[n_rows, n_tokens]``, True where a token is real; None: all are."""
+
+    @property
+    def row_of_item(self) -> Tensor:
+        """Int64 ``[n_items]``, -1 = missing."""
+
+    @property
+    def present(self) -> Tensor:
+        """Bool ``[n_items]``."""
 
 
 class FeatureTable:
@@ -73,16 +84,17 @@ class FeatureTable:
             mask = mask & token_mask[row].bool()
         return values[row].masked_fill(~mask[..., None], 0), mask
 
-    def sample(self, n_rows: int) -> Tensor:
-        """Vectors of real tokens, evenly spread over the items: ``[<= n_rows, dim]``, float64."""
+    def sample(self, n_vectors: int) -> Vectors:
+        """Choose vectors of real tokens, evenly spread over the items: about ``n_vectors``."""
         values, token_mask, row_of_item = self._copy_on(torch.device("cpu"))
         rows = row_of_item[row_of_item >= 0]
-        items = max(1, n_rows // values.size(1))
+        items = max(1, n_vectors // values.size(1))
         rows = rows[torch.linspace(0, len(rows) - 1, min(items, len(rows))).round().long()]
-        vectors = values[rows].flatten(0, 1)
+        mask = torch.ones(len(rows), values.size(1), dtype=torch.bool)
         if token_mask is not None:
-            vectors = vectors[token_mask[rows].bool().flatten()]
-        return vectors.double()
+            mask = token_mask[rows].bool()
+        at, token = mask.nonzero(as_tuple=True)
+        return Vectors(values, rows[at], token)
 
     def _copy_on(self, device: torch.device) -> tuple[Tensor, Tensor | None, Tensor]:
         if device not in self._on:
@@ -90,51 +102,6 @@ class FeatureTable:
             mask = None if token_mask is None else token_mask.to(device)
             self._on[device] = (values.to(device), mask, row_of_item.to(device))
         return self._on[device]
-
-
-class Whitening(nn.Module):
-    """Principal components of the features, each of one variance, all together of length 1.
-
-    Encoders' vectors share a large mean and a few dominant directions; a linear layer learns
-    little from the rest until these are taken away (Su et al., "Whitening sentence
-    representations for better semantics and faster retrieval", 2021).
-
-    Parameters
-    ----------
-    vectors : Tensor
-        ``[n_vectors, dim]`` to fit to.
-    n_components : int
-        Components to keep; fewer are kept where the vectors span fewer. 0: centre each
-        dimension and scale it to one variance, and keep them all.
-    """
-
-    mean: Tensor
-    components: Tensor
-
-    def __init__(self, vectors: Tensor, n_components: int) -> None:
-        super().__init__()
-        vectors = vectors.double()
-        mean = vectors.mean(0)
-        centred = vectors - mean
-        if n_components == 0:
-            components = torch.diag(1 / (centred.square().mean(0).sqrt() + _EPS))
-        else:
-            variance, direction = torch.linalg.eigh(centred.T @ centred / len(vectors))
-            keep = min(n_components, int((variance > _EPS * variance[-1]).sum()))
-            variance, direction = variance.flip(0)[:keep], direction.flip(1)[:, :keep]
-            # An eigenvector's sign is arbitrary; fix it, so that every machine gets the same map.
-            largest = direction.abs().argmax(0)
-            direction = direction * direction[largest, torch.arange(keep)].sign()
-            components = direction / variance.sqrt()
-        # An optimiser like Adam moves every weight by as much a step, whatever its input. With
-        # inputs of length 1, an item's vector moves by as much as an ID embedding does.
-        components = components / components.size(1) ** 0.5
-        self.register_buffer("mean", mean.float())
-        self.register_buffer("components", components.float())
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Map ``[..., dim]`` of any floating dtype to ``[..., n_components]``, float32."""
-        return (values.float() - self.mean) @ self.components
 
 
 class SourceEmbedding(nn.Module):
@@ -154,7 +121,7 @@ class SourceEmbedding(nn.Module):
         super().__init__()
         self.table = FeatureTable(features)
         self.whiten = Whitening(self.table.sample(_FIT_ROWS), whitening_dim)
-        self.project = nn.Linear(self.whiten.components.size(1), hidden_size)
+        self.project = nn.Linear(self.whiten.width, hidden_size)
         self.placeholder = nn.Parameter(torch.zeros(hidden_size))
 
     def forward(self, item: Tensor) -> SourceTokens:

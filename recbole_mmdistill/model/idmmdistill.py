@@ -18,6 +18,7 @@ from .build import build_network, build_objective, build_sampler
 from .candidates import Catalogue
 from .item_encoder import ID
 from .options import check_options
+from .positions import last_items
 from .scoring import Scorer, ScorerCache
 
 
@@ -244,23 +245,32 @@ class IDMMDistill(SequentialRecommender):
     def forward(self, item_seq: Tensor, item_seq_len: Tensor) -> Tensor:
         """User states of the scoring branches side by side.
 
+        Of a history longer than ``MAX_ITEM_LIST_LENGTH`` the last items are read. The state of an
+        empty one is 0, so that all items have the score 0: nothing is known of the user.
+
         Parameters
         ----------
         item_seq : Tensor
             Histories, ``[B, T]``, 0 = padding on the right.
         item_seq_len : Tensor
-            ``[B]``.
+            ``[B]``, from 0 to T.
 
         Returns
         -------
         Tensor
             ``[B, n_scoring * hidden_size]``.
+
+        Raises
+        ------
+        UserError
+            A length is below 0 or beyond T.
         """
+        item_seq, item_seq_len = last_items(item_seq, item_seq_len, self.max_seq_length)
         return self._scorer.user_states(item_seq, item_seq_len, self._scoring)
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Scores of all items, ``[B, n_items]``."""
-        item_seq, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
+        """Scores of all items, ``[B, n_items]``; histories of any length, see :meth:`forward`."""
+        item_seq, length = self._histories(interaction)
         scorer, chosen = self._scorer, self._scoring
         scores = scorer.user_states(item_seq, length, chosen) @ scorer.table(chosen).T
         bias = scorer.repeat_bias(item_seq, length, chosen)
@@ -269,8 +279,8 @@ class IDMMDistill(SequentialRecommender):
         return scores
 
     def predict(self, interaction: Interaction) -> Tensor:
-        """Scores of one item for each row, ``[B]``."""
-        item_seq, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
+        """Scores of one item for each row, ``[B]``; histories of any length."""
+        item_seq, length = self._histories(interaction)
         item = interaction[self.ITEM_ID]
         scorer, chosen = self._scorer, self._scoring
         score = (scorer.user_states(item_seq, length, chosen) * scorer.table(chosen)[item]).sum(-1)
@@ -278,3 +288,8 @@ class IDMMDistill(SequentialRecommender):
         if bias is not None:
             score = score + bias.masked_fill(item_seq != item[:, None], 0).sum(-1)
         return score
+
+    def _histories(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """What scores are made of: the last items of each history, and their number."""
+        item_seq, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
+        return last_items(item_seq, length, self.max_seq_length)

@@ -82,7 +82,7 @@ class ItemEncoder(nn.Module):
         raise NotImplementedError
 
 
-ITEM_ENCODERS: Registry[ItemEncoder] = Registry("item encoder")
+ITEM_ENCODERS: Registry[ItemEncoder] = Registry("item encoder", "item_encoder")
 
 
 @ITEM_ENCODERS.register("late")

@@ -74,4 +74,4 @@ class Loss(nn.Module):
         raise NotImplementedError
 
 
-LOSSES: Registry[Loss] = Registry("loss")
+LOSSES: Registry[Loss] = Registry("loss", "losses")

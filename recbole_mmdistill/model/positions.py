@@ -1,4 +1,4 @@
-"""Where in a batch of histories a next item is predicted, with no padding computed in vain."""
+"""Which positions of a batch of histories are read, with no padding computed in vain."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from ..errors import UserError
 
 _WORTH_SPLITTING = 0.1  # share of padding below which one encoder call is cheaper than several
 _N_GROUPS = 4
@@ -92,3 +94,43 @@ def _split_by_length(length: Tensor) -> list[Tensor]:
         return [used]
     group = (length[used] * _N_GROUPS - 1) // longest
     return [used[group == number] for number in group.unique().tolist()]
+
+
+def last_items(item_seq: Tensor, length: Tensor, max_length: int) -> tuple[Tensor, Tensor]:
+    """Cut histories to their last items, and to no more padding than the longest of them needs.
+
+    Parameters
+    ----------
+    item_seq : Tensor
+        Histories, ``[B, T]``, 0 = padding on the right.
+    length : Tensor
+        ``[B]``, from 0 to T.
+    max_length : int
+        How many items of a history are kept at most.
+
+    Returns
+    -------
+    item_seq : Tensor
+        ``[B, longest]``, at least one wide.
+    length : Tensor
+        ``[B]``, at most ``max_length``.
+
+    Raises
+    ------
+    UserError
+        A length is below 0, or beyond the histories' width.
+    """
+    shortest, longest = torch.stack(length.aminmax()).tolist()
+    if shortest < 0 or longest > item_seq.size(1):
+        raise UserError(
+            f"Lengths of histories are from {shortest} to {longest}, but they are "
+            f"{item_seq.size(1)} wide.",
+            "Give the number of items that each row begins with.",
+        )
+    if longest == 0:
+        return item_seq.new_zeros(len(item_seq), 1, dtype=torch.long), length
+    if longest <= max_length:
+        return item_seq[:, :longest], length
+    skipped = (length - max_length).clamp(min=0)
+    place = skipped[:, None] + torch.arange(max_length, device=item_seq.device)
+    return item_seq.gather(1, place), length - skipped

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TypeVar
 
+from torch import nn
+
 from ..errors import UserError
+from ..settings import extensions
 
 T = TypeVar("T")
 
@@ -26,11 +30,14 @@ class Registry(dict[str, type[T]]):
     ----------
     kind : str
         What the classes are, for messages.
+    option : str
+        The option that chooses from them.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, option: str) -> None:
         super().__init__()
         self.kind = kind
+        self.option = option
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Give a decorator that registers a class.
@@ -59,6 +66,7 @@ class Registry(dict[str, type[T]]):
                     "Register the class under another name.",
                 )
             self[name] = added
+            extensions.add(self.option, name, constructor_parameters(added))
             return added
 
         return decorate
@@ -66,3 +74,18 @@ class Registry(dict[str, type[T]]):
 
 def _path(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def constructor_parameters(component: type) -> dict[str, inspect.Parameter]:
+    """Keyword arguments of a constructor; with ``**options``, those of its base class too."""
+    found: dict[str, inspect.Parameter] = {}
+    for cls in component.__mro__:
+        if "__init__" not in vars(cls) or cls in (object, nn.Module):
+            continue
+        _, *parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
+        for parameter in parameters:
+            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                found.setdefault(parameter.name, parameter)
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found

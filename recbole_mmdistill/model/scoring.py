@@ -66,7 +66,7 @@ class Scorer:
         item_seq : Tensor
             Histories, ``[B, T]``, 0 = padding on the right.
         item_seq_len : Tensor
-            ``[B]``.
+            ``[B]``; the state of an empty history is 0.
         branches : sequence of int
             The branches that score.
 
@@ -75,9 +75,10 @@ class Scorer:
         Tensor
             ``[B, len(branches) * hidden_size]``.
         """
-        item_seq = item_seq[:, : int(item_seq_len.max())]
-        last = torch.arange(len(item_seq), device=item_seq.device), item_seq_len - 1
+        row = torch.arange(len(item_seq), device=item_seq.device)
+        last = row, (item_seq_len - 1).clamp(min=0)
         states = self.network.user_encoder(self.vectors, item_seq, last, branches)
+        states = states.masked_fill((item_seq_len == 0)[:, None], 0)
         return states.transpose(0, 1).flatten(1)
 
     def repeat_bias(

@@ -58,7 +58,7 @@ class SequenceEncoder(nn.Module):
         raise NotImplementedError
 
 
-SEQUENCE_ENCODERS: Registry[SequenceEncoder] = Registry("sequence encoder")
+SEQUENCE_ENCODERS: Registry[SequenceEncoder] = Registry("sequence encoder", "sequence_encoder")
 
 
 @SEQUENCE_ENCODERS.register("sasrec")

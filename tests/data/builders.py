@@ -58,6 +58,7 @@ def config(model="IDMMDistill", dataset="tiny", **settings):
     load_col = {"inter": ["user_id", "item_id", "rating", "timestamp"]}
     defaults = {"modalities": [], "load_col": load_col, "MAX_ITEM_LIST_LENGTH": 3}
     small = {"train_batch_size": 4, "eval_batch_size": 4, "use_gpu": False, "data_path": "dataset/"}
+    small |= {"topk": [5], "valid_metric": "MRR@5"}
     if dataset == "ml-100k":
         small.pop("data_path")
     return Config(model=model, dataset=dataset, config_dict={**defaults, **small, **settings})

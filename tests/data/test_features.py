@@ -83,6 +83,31 @@ def test_feature_path_may_be_a_folder_or_name_files(tiny):
         assert dataset.item_features["text"].present.sum() == n_items
 
 
+@pytest.mark.parametrize(
+    ("feature_path", "message"),
+    [
+        ("no/such/folder", "is the folder no/such/folder, which does not exist"),
+        ("elsewhere/titles.safetensors", "titles.safetensors, which is a file. .*{text: FILE"),
+        ("elsewhere", r"elsewhere, where there is neither tiny\.text\.safetensors nor .*\.npy"),
+        (5, "feature_path is 5, which is no path"),
+        ("", "feature_path is '', which is no path"),
+        (["elsewhere"], r"feature_path is \['elsewhere'\], which is no path"),
+        (True, "feature_path is True"),
+        ({"txet": "elsewhere/titles.safetensors"}, r"names 'txet', .* \['text'\].*near it: text"),
+        ({"text": "elsewhere/title.safetensors"}, "title.safetensors, which does .*: titles.safe"),
+        ({"text": "elsewhere"}, "feature_path of text is the file elsewhere, which is a folder"),
+        ({"text": 5}, "feature_path of text is 5"),
+        ({"text": ["a"]}, r"feature_path of text is \['a'\]"),
+    ],
+)
+def test_a_feature_path_that_leads_nowhere_is_refused(tiny, feature_path, message):
+    write_vectors(tiny / "tiny.text.safetensors")  # which is not what was asked for
+    Path("elsewhere").mkdir()
+    write_vectors(Path("elsewhere/titles.safetensors"))
+    with pytest.raises(UserError, match=message):
+        ours(modalities=["text"], feature_path=feature_path)
+
+
 def test_numpy_arrays_with_ids(tiny):
     np.save(tiny / "tiny.text.npy", np.array([[number_of(t)] * 2 for t in ITEMS], np.float32))
     (tiny / "tiny.text.ids").write_text("\n".join(ITEMS) + "\n")
@@ -109,9 +134,10 @@ def test_coverage_is_told_in_a_line(tiny, caplog):
     write_vectors(tiny / "tiny.text.safetensors", ["a", "b", "c", "nobody", "nothing"])
     with caplog.at_level(logging.INFO):
         ours(modalities=["text"])
+    file = (tiny / "tiny.text.safetensors").absolute()
     assert [line for line in caplog.messages if line.startswith("text:")] == [
-        "text: 50.0% of the items and 50.0% of the interactions have features (1 x 3, numbers); "
-        "2 items of the file are not in the dataset: nobody, nothing"
+        f"text: 50.0% of the items and 50.0% of the interactions have features in {file} (1 x 3, "
+        "numbers); 2 items of the file are not in the dataset: nobody, nothing"
     ]
 
 

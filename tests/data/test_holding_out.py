@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from recbole_mmdistill.data import holding_out
 from recbole_mmdistill.data.sequences import make_rows, make_rows_of_warm
-from recbole_mmdistill.errors import UserError
-from tests.data.builders import ITEMS, config, ours, write_inter, write_vectors
+from tests.data.builders import ITEMS, ours, write_inter, write_vectors
 
 flat_users = st.lists(st.integers(1, 4), min_size=1, max_size=30).map(sorted).map(np.array)
 
@@ -105,19 +104,3 @@ def test_skew_spares_the_last_interactions_of_each_user():
     assert keep[item == 1].all()
     assert keep[(item > 1)].sum() == 4
     assert holding_out.thin_out(user, item, skew=0.0, seed=1).all()
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"missing_features": {"text": 1.5}}, "missing_features of text is 1.5"),
-        ({"missing_features": 0.5}, "missing_features is 0.5"),
-        ({"missing_from": "head"}, "missing_from is 'head'"),
-        ({"cold_item_ratio": -1}, "cold_item_ratio is -1"),
-        ({"popularity_skew": "much"}, "popularity_skew is 'much'"),
-    ],
-)
-def test_what_has_no_sense_is_said(wrong, said):
-    settings = config(**wrong)
-    with pytest.raises(UserError, match=said):
-        holding_out.check_options(settings, ["text"])

@@ -152,7 +152,8 @@ def test_a_trial_that_fails_is_told_and_costs_no_other(finished, capfd):
     ("instead", "said"),
     [
         ("dataset: nothing", "films left out: of films, There is no dataset 'nothing' in dataset."),
-        ("dataset: ml-100k, feature_path: x, modalities: [image]", "ml-100k.image.safetensors"),
+        ("dataset: ml-100k, modalities: [image]", "ml-100k.image.safetensors"),
+        ("dataset: ml-100k, feature_path: x, modalities: [text]", "the folder x, which does not"),
     ],
 )
 def test_a_data_set_whose_files_are_missing_is_left_out_at_once(finished, capfd, instead, said):

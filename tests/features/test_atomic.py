@@ -53,7 +53,6 @@ def test_another_column_of_items(written):
         'x "',
         "",
         " Heat ",
-        "a\rb",
         "a\u2028b\x85c",
         "\\N",
         "NA",
@@ -71,7 +70,7 @@ def test_a_title_stays_as_it_is(written, title):
         HEADER + b"a\tHeat\nb\tBabe",
         (HEADER + b"a\tHeat\nb\tBabe\n").replace(b"\n", b"\r\n"),
         b"\xef\xbb\xbf" + HEADER + b"a\tHeat\nb\tBabe\n",
-        HEADER + b"\n\na\tHeat\n  \n\t\n\r\nb\tBabe\n\n",
+        HEADER + b"\n\na\tHeat\n  \n\r\nb\tBabe\n\n",
     ],
     ids=["no last line end", "windows", "byte order mark", "blank lines"],
 )
@@ -81,15 +80,10 @@ def test_shapes_of_the_same_table(written, data):
     assert list(table) == [["a", "Heat"], ["b", "Babe"]]
 
 
-def test_a_header_only(written):
-    table = ItemTable(written(HEADER))
-    assert (len(table), list(table), table.item_tokens.tolist()) == (0, [], [])
-
-
-@pytest.mark.parametrize("data", [b"", b"\n", b"\xef\xbb\xbf\r\n", b"\t\t\n"])
-def test_an_empty_file(written, data):
+@pytest.mark.parametrize("data", [b"", HEADER])
+def test_a_file_without_items(written, data):
     path = written(data)
-    with pytest.raises(UserError, match=r"Line 1 of .*toy\.item is empty"):
+    with pytest.raises(UserError, match=r"toy\.item (is empty|has no rows)"):
         ItemTable(path)
 
 
@@ -100,7 +94,7 @@ def test_no_file(tmp_path, name):
 
 
 def test_a_column_that_is_not_there_names_those_that_are(written):
-    path = written(HEADER)
+    path = written(HEADER + b"a\tHeat\n")
     with pytest.raises(UserError, match=r"no column 'asin'\. Its columns are item_id, title\."):
         ItemTable(path, "asin")
     with pytest.raises(UserError, match="no column 'year'"):
@@ -111,7 +105,8 @@ def test_a_column_that_is_not_there_names_those_that_are(written):
     ("rows", "error"),
     [
         (b"a\tHeat\nb\n", "Line 3 of .* has 1 columns, its header 2"),
-        (b"a\tHeat\t\n", "Line 2 of .* has 3 columns, its header 2"),
+        (b"a\tHeat\tmore\n", "Line 2 of .* has 3 columns, its header 2"),
+        (b"a\tHeat\n\tBabe\n", "Line 3 of .* has no item_id"),
         (b"\n\na\tHeat\n\nb\n", "Line 6 of .* has 1 columns"),
         (b"a\tHeat\n\nb\tBabe\na\tHeat\n", "Lines 2 and 5 of .* are both of item 'a'"),
         (b"a\tHeat\nb\tBab\xe9\n", r"Line 3 of .* is not UTF-8 \(byte 5 of it\)"),
@@ -123,14 +118,7 @@ def test_what_is_wrong_is_named_with_its_line(written, rows, error):
         ItemTable(path)
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_a_header_that_is_not_utf8(written, encoding):
-    path = written("item_id:token\tgröße:float\n".encode(encoding))
-    with pytest.raises(UserError, match=r"Line 1 of .* is not UTF-8"):
-        ItemTable(path)
-
-
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\t\r\n"))))
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\t\r\n")), min_size=1))
 def test_any_row_is_read_back(tmp_path_factory, titles):
     path = tmp_path_factory.mktemp("items") / "toy.item"
     rows = [[f"i{number}", title] for number, title in enumerate(titles)]
@@ -205,9 +193,8 @@ def test_splits_are_counted_together_whatever_their_columns(written):
     assert list(count_interactions([first, second]).items()) == [("c", 2), ("a", 1), ("b", 1)]
 
 
-def test_nothing_to_count(written):
+def test_nothing_to_count():
     assert count_interactions([]) == {}
-    assert count_interactions([written(INTER, "toy.inter")]) == {}
 
 
 @pytest.mark.parametrize("token", ['"', '"a', "NA", "nan", "007", "1e5", " a ", "é"])
@@ -221,10 +208,10 @@ def test_a_token_stays_as_it_is(written, token):
     [
         b"\xef\xbb\xbf" + INTER + b"u\ta\n\nv\ta",
         (INTER + b"u\ta\nv\ta\n").replace(b"\n", b"\r\n"),
-        INTER + b"u\ta\t\nv\ta\tmore\n",
+        INTER + b"u\ta\t\nv\ta\t\t\n",
         INTER + b"u\ta\nu\t\nv\ta\n",
     ],
-    ids=["byte order mark, blank line", "windows", "more columns", "no item"],
+    ids=["byte order mark, blank line", "windows", "tabs at line ends", "no item"],
 )
 def test_shapes_of_the_same_interactions(written, data):
     assert count_interactions([written(data, "toy.inter")]) == {"a": 2}
@@ -233,9 +220,11 @@ def test_shapes_of_the_same_interactions(written, data):
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (b"", "Line 1 of .* is empty"),
+        (b"", "is empty"),
+        (INTER, "has no rows"),
+        (INTER.replace(b"item_id:token", b"item_id:float"), "is of type float, not token"),
         (b"user_id:token\tasin:token\n", r"no column 'item_id'\. Its columns are user_id, asin\."),
-        (INTER + b"u\ta\n\nu\n", "Line 4 of .* has only 1 columns"),
+        (INTER + b"u\ta\n\nu\n", "Line 4 of .* has 1 columns, its header 2"),
         (INTER + b"u\ta\nu\t\xff\n", r"Line 3 of .* is not UTF-8 \(byte 2 of it\)"),
     ],
 )

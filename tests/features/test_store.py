@@ -18,6 +18,7 @@ from recbole_mmdistill.features import (
     verify_features,
     write_features,
 )
+from recbole_mmdistill.features.store import read_input_hashes
 from tests.features.builders import TEXT, abc
 
 
@@ -62,7 +63,7 @@ def test_round_trip_is_exact_to_the_bit(tmp_path_factory, dtype, shape, seed, wi
     generator = np.random.default_rng(seed)
     values = np.frombuffer(generator.bytes(int(np.prod(shape)) * dtype().nbytes), dtype=dtype)
     mask = generator.integers(0, 2, shape[:2], dtype=np.uint8) if with_mask else None
-    text = st.text(st.characters(codec="utf-8"), max_size=4)
+    text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4)
     tokens = data.draw(st.lists(text, min_size=shape[0], max_size=shape[0], unique=True))
     path = tmp_path_factory.getbasetemp() / "round-trip.text.safetensors"
     write_features(path, values.reshape(shape), tokens, TEXT, mask)
@@ -181,6 +182,12 @@ def test_a_later_format_is_refused(path):
         ({"values": np.zeros(3, dtype=np.float32)}, r"shape \[3\]"),
         ({"token_mask": np.ones((3, 5), dtype=bool)}, "2 tokens for each of 3 items"),
         ({"item_tokens": np.frombuffer(b"aba", np.uint8)}, "repeat an item.*'a', in rows 0 and 2"),
+        ({"item_token_offsets": np.array([[0, 3]])}, "item tokens of .* 1 and 2 axes"),
+        ({"item_token_offsets": np.array([0, 2**63 - 1, -5, 3])}, "item tokens of .* ascend"),
+        ({"item_tokens": np.frombuffer(b"a\0c", np.uint8)}, r"'\\x00' of .* \(row 1\) holds a NUL"),
+        ({"values": np.array(3, np.float32)}, "values of .* single number"),
+        ({"metadata": {"source_fields": "[" * 10_000}}, r"source_fields of .* '\[{100}', no JSON"),
+        ({"metadata": {"source_fields": '"title"'}}, "source_fields of .* no JSON list of str"),
         ({"metadata": {"source_fields": "title"}}, "source_fields of .* 'title', no JSON"),
         ({"metadata": {"encoder": None}}, "it lacks encoder"),
     ],
@@ -190,6 +197,14 @@ def test_an_inconsistent_file_is_refused(path, changes, message):
     with pytest.raises(UserError, match=message) as error:
         open_features(path)
     assert str(path) in str(error.value)
+
+
+def test_what_each_item_was_encoded_from_is_one_hash_each(path):
+    rewrite(path, input_hashes=np.zeros((3, 16), np.uint8))
+    assert read_input_hashes(path).shape == (3, 16)
+    rewrite(path, input_hashes=np.zeros((2, 16), np.uint8))
+    with pytest.raises(UserError, match=r"input_hashes of .* must be uint8 of shape \[3, 16\]"):
+        read_input_hashes(path)
 
 
 def test_an_item_token_that_is_no_unicode_is_refused(tmp_path):

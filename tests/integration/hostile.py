@@ -1,8 +1,11 @@
-"""Checkpoints that would run code in a loader that trusts them; each leaves a file if it does."""
+"""Files that are no checkpoints, though they are called so; each leaves a file if it can run."""
 
 import io
+import json
+import os
 import pickle
 import zipfile
+from pathlib import Path
 
 import torch
 
@@ -20,77 +23,209 @@ class Calls:
         return self.function, self.args
 
 
-def _named(module, name):
-    """A function that pickle writes as ``module.name``, wherever it comes from."""
-    stand_in = type(name, (), {"__module__": module, "__qualname__": name})
-    return stand_in
+# Pickles, in the formats that torch has had.
 
 
-def runs_a_shell_command():
-    """os.system, the plainest of all."""
-    import os
-
-    return pickle.dumps(Calls(os.system, f"touch {MARK}"), protocol=4)
+def torch_zip_that_evaluates(path):
+    torch.save({"state_dict": Calls(eval, CODE)}, path)
 
 
-def evaluates_through_config():
-    """RecBole's Config evaluates the strings of the dict that it is constructed with."""
+def torch_zip_that_constructs_a_config(path):
+    """RecBole's Config evaluates the strings that it is constructed with."""
     from recbole.config import Config
 
-    return pickle.dumps(Calls(Config, "BPR", "ml-100k", [], {"epochs": CODE}), protocol=4)
+    torch.save({"config": Calls(Config, "BPR", "ml-100k", [], {"epochs": CODE})}, path)
 
 
-def evaluates():
-    """builtins.eval, inside the state of a Config."""
-    return pickle.dumps({"config": {"final_config_dict": Calls(eval, CODE)}}, protocol=4)
+def torch_zip_with_a_persistent_id_of_text(path):
+    _zip(path, {"archive/data.pkl": b"\x80\x04X\x01\x00\x00\x00xQ.", "archive/version": b"3\n"})
 
 
-def reaches_through_a_dotted_name():
-    """STACK_GLOBAL follows dots: an allowed class's module may lead to os."""
-    return (
-        b"\x80\x04\x8c\x1erecbole.model.general_recommender"
-        b"\x8c\x0eBPR.__init__.x\x93\x8c\x01x\x85R."
-    )
+def torch_before_zip(path):
+    torch.save({"state_dict": Calls(eval, CODE)}, path, _use_new_zipfile_serialization=False)
 
 
-def imports_through_a_recommenders_module():
-    """Every module of RecBole holds names that it has imported itself."""
-    code = b"\x8c" + bytes([len(CODE)]) + CODE.encode()
-    return b"\x80\x04\x8c\x1brecbole.config.configurator\x8c\x04eval\x93" + code + b"\x85R."
+def plain_pickle(path):
+    Path(path).write_bytes(pickle.dumps({"config": Calls(eval, CODE)}, protocol=4))
 
 
-def uses_numpys_object_pickles():
-    """numpy's own loader of pickled objects."""
-    inner = io.BytesIO(pickle.dumps(Calls(eval, CODE)))
-    return pickle.dumps(Calls(pickle.loads, inner.getvalue()), protocol=4)
+def tar_as_torch_once_wrote(path):
+    import tarfile
+
+    data = pickle.dumps(Calls(eval, CODE))
+    with tarfile.open(path, "w") as tar:
+        entry = tarfile.TarInfo("storages")
+        entry.size = len(data)
+        tar.addfile(entry, io.BytesIO(data))
 
 
-def rewrites_a_reference():
-    """BUILD gives an allowed object a state; the name it stands for must not become another."""
-    from recbole.model.general_recommender import BPR
-
-    head = pickle.dumps(BPR, protocol=4)[:-1]
-    state = pickle.dumps({"module": "os", "name": "system"}, protocol=4)[2:-1]
-    call = pickle.dumps((f"touch {MARK}",), protocol=4)[2:-1]
-    return head + state + b"b" + call + b"R."
+# Archives of other kinds.
 
 
-HOSTILE = [
-    runs_a_shell_command,
-    evaluates_through_config,
-    evaluates,
-    reaches_through_a_dotted_name,
-    imports_through_a_recommenders_module,
-    uses_numpys_object_pickles,
-    rewrites_a_reference,
+def torchscript(path):
+    class Writes(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.kept: int = 0
+
+        @torch.jit.export
+        def __getstate__(self) -> int:
+            return 1
+
+        @torch.jit.export
+        def __setstate__(self, state: int) -> None:
+            self.training = False
+            self.kept = state
+            torch.from_file("it_ran", shared=True, size=1, dtype=torch.uint8)
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            return rows
+
+    torch.jit.save(torch.jit.script(Writes()), path)
+
+
+def torch_package(path):
+    with torch.package.PackageExporter(path) as package:
+        package.save_source_string("beside", CODE)
+
+
+def zip_of_notes(path):
+    _zip(path, {"notes.txt": b"nothing"})
+
+
+def zip_of_a_list(path):
+    torch.save([], path)
+
+
+# No files.
+
+
+def pipe(path):
+    os.mkfifo(path)
+
+
+def folder(path):
+    Path(path).mkdir()
+
+
+def device(path):
+    Path(path).symlink_to("/dev/zero")
+
+
+# Safetensors whose header or tree lies.
+
+
+def _zip(path, records):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in records.items():
+            archive.writestr(name, data)
+
+
+def safetensors(path, tree, tensors=(), body=b"", metadata=None):
+    """Write a checkpoint's file from a tree as JSON text, and entries and bytes of tensors."""
+    text = tree if isinstance(tree, bytes) else json.dumps(tree).encode()
+    marks = {"format": "recbole_mmdistill.checkpoint", "version": "1"}
+    entry = {"dtype": "U8", "shape": [len(text)], "data_offsets": [len(body), len(body + text)]}
+    header = {"__metadata__": metadata or marks, **dict(tensors), "data": entry}
+    head = json.dumps(header).encode()
+    Path(path).write_bytes(len(head).to_bytes(8, "little") + head + body + text)
+
+
+def _tensor(begin, end, shape, dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def huge_shape(path):
+    safetensors(path, {"a": {"$tensor": "a"}}, {"a": _tensor(0, 8, [10**13, 10**13])}, bytes(8))
+
+
+def overlapping_tensors(path):
+    tree = {"a": {"$tensor": "a"}, "b": {"$tensor": "b"}}
+    safetensors(path, tree, {"a": _tensor(0, 8, [2]), "b": _tensor(4, 8, [1])}, bytes(8))
+
+
+def header_longer_than_the_file(path):
+    Path(path).write_bytes((1 << 62).to_bytes(8, "little") + b'{"__metadata__": {}}')
+
+
+def one_tensor_twice(path):
+    tree = {"a": {"$tensor": "a"}, "b": {"$tensor": "a"}}
+    safetensors(path, tree, {"a": _tensor(0, 4, [1])}, bytes(4))
+
+
+def tensor_that_nothing_names(path):
+    safetensors(path, {}, {"a": _tensor(0, 4, [1])}, bytes(4))
+
+
+def tensor_that_is_not_there(path):
+    safetensors(path, {"a": {"$tensor": "a"}})
+
+
+def deep_tree(path):
+    safetensors(path, b"[" * 100_000)
+
+
+def number_that_json_has_not(path):
+    safetensors(path, b'{"epoch": NaN}')
+
+
+def number_without_end(path):
+    safetensors(path, b'{"epoch": ' + b"9" * 10_000 + b"}")
+
+
+def tree_not_in_unicode(path):
+    safetensors(path, b'{"model": "\xff"}')
+
+
+def unknown_kind(path):
+    safetensors(path, {"a": {"$object": "os.system"}})
+
+
+def kind_of_a_wrong_type(path):
+    safetensors(path, {"a": {"$tensor": {}}})
+
+
+def dict_key_that_is_a_list(path):
+    safetensors(path, {"a": {"$dict": [[[1], 2]]}})
+
+
+def huge_sparse_matrix(path):
+    parts = {"shape": {"$tuple": [10**13, 10]}, "row": [], "col": [], "data": []}
+    safetensors(path, {"a": {"$sparse": ["csr", parts]}})
+
+
+def features_and_no_checkpoint(path):
+    safetensors(path, {}, metadata={"format": "pt"})
+
+
+def later_version(path):
+    safetensors(path, {}, metadata={"format": "recbole_mmdistill.checkpoint", "version": "99"})
+
+
+def tree_that_is_a_list(path):
+    safetensors(path, [])
+
+
+def nothing(path):
+    Path(path).touch()
+
+
+def words(path):
+    Path(path).write_bytes(b"hello, this is no checkpoint")
+
+
+PICKLES = [
+    torch_zip_that_evaluates,
+    torch_zip_that_constructs_a_config,
+    torch_before_zip,
+    plain_pickle,
 ]
-
-
-def write_checkpoint(path, data):
-    """Put a pickle where ``torch.save`` puts its own."""
-    torch.save({"config": None}, path)
-    with zipfile.ZipFile(path) as real:
-        parts = {name: real.read(name) for name in real.namelist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as changed:
-        for name, content in parts.items():
-            changed.writestr(name, data if name.endswith("data.pkl") else content)
+OTHERS = [
+    *(torch_zip_with_a_persistent_id_of_text, tar_as_torch_once_wrote),
+    *(torchscript, torch_package, zip_of_notes, zip_of_a_list, pipe, folder, device),
+    *(huge_shape, overlapping_tensors, header_longer_than_the_file, one_tensor_twice),
+    *(tensor_that_nothing_names, tensor_that_is_not_there, deep_tree, number_that_json_has_not),
+    *(number_without_end, tree_not_in_unicode, unknown_kind, kind_of_a_wrong_type),
+    *(dict_key_that_is_a_list, huge_sparse_matrix, features_and_no_checkpoint, later_version),
+    *(tree_that_is_a_list, nothing, words),
+]

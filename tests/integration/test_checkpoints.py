@@ -1,140 +1,173 @@
-"""Checkpoints load whole, and run nothing."""
+"""RecBole's own trainer and loader use checkpoints of tensors and plain data."""
 
-import os
-import stat
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
 from recbole.quick_start import load_data_and_model, run_recbole
+from recbole.trainer import Trainer
+from recbole.utils import get_model, get_trainer
 
+from recbole_mmdistill import checkpoint
+from recbole_mmdistill.cli import main
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.evaluation.trial import run_trial
-from recbole_mmdistill.integration import checkpoints
-from recbole_mmdistill.integration.checkpoints import CheckpointUnpickler, load_checkpoint
-from tests.integration.builders import N_USERS, SMALL, write_dataset
-from tests.integration.hostile import HOSTILE, MARK, write_checkpoint
+from recbole_mmdistill.integration.loading import load
+from recbole_mmdistill.integration.resuming import contents
+from tests.integration.builders import N_ITEMS, N_USERS, SMALL, write_dataset
+from tests.integration.hostile import CODE, MARK, OTHERS, PICKLES
+
+FIELDS = {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "class"]}
 
 
-@pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)
-@pytest.mark.parametrize("load", [load_checkpoint, load_data_and_model])
-def test_a_hostile_checkpoint_runs_nothing_and_is_refused_in_a_sentence(make, load):
-    write_checkpoint("hostile.pth", make())
-    with pytest.raises(UserError, match=r"hostile\.pth") as refused:
-        load("hostile.pth")
-    assert "\n" not in str(refused.value)
+@pytest.fixture(autouse=True)
+def small():
+    write_dataset()
+
+
+def trainer_of(model="SASRec", **settings):
+    config = Config(model=model, dataset="small", config_dict={**SMALL, **settings})
+    train_data, _, _ = data_preparation(config, create_dataset(config))
+    trainer = get_trainer(config["MODEL_TYPE"], model)
+    return trainer(config, get_model(model)(config, train_data.dataset))
+
+
+def saved(model="SASRec", **settings):
+    trainer = trainer_of(model, **settings)
+    trainer._save_checkpoint(0, verbose=False)
+    return trainer.saved_model_file
+
+
+@pytest.mark.parametrize("make", [*PICKLES, *OTHERS], ids=lambda make: make.__name__)
+def test_a_hostile_file_runs_nothing_and_is_refused(make):
+    make("hostile.pth")
+    with pytest.raises(UserError, match=r"hostile\.pth"):
+        load_data_and_model("hostile.pth")
     assert not Path(MARK).exists()
 
 
-@pytest.mark.parametrize("make", HOSTILE[:3], ids=lambda make: make.__name__)
-def test_the_hostile_checkpoints_are_hostile_indeed(make):
-    """What is refused would have run: torch's own loader, told to trust the file, runs it."""
-    write_checkpoint("hostile.pth", make())
-    try:
-        torch.load("hostile.pth", weights_only=False)
-    except Exception as error:  # what a run of it leads to does not matter
-        assert not isinstance(error, UserError)
-    expected = make.__name__ != "evaluates_through_config"  # that way is mended: nothing evaluates
-    assert Path(MARK).exists() == expected
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """What a checkpoint holds, to be changed by a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("sound"))
+        patch.setattr("sys.argv", ["pytest"])
+        write_dataset()
+        return contents(trainer_of(), 0)
 
 
-ARGUMENTS = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 9) | st.text(max_size=5) | st.binary(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
-    ),
-    max_leaves=5,
-)
-
-
-@given(
-    name=st.sampled_from(sorted(checkpoints._CALLABLE)),
-    arguments=st.lists(ARGUMENTS, max_size=3),
-)
-@settings(max_examples=400, deadline=None)
-def test_whatever_may_be_named_may_be_called_with_anything(name, arguments):
-    """Nothing but plain data comes of it: no file, no module, no function to call next."""
-    before = set(os.listdir())
-    target = CheckpointUnpickler(open(os.devnull, "rb")).find_class(*name)
-    try:
-        made = target(*arguments)
-    except Exception as error:  # refusing is fine, whichever way
-        assert not isinstance(error, (SystemExit, OSError))
-        return
-    finally:
-        assert set(os.listdir()) == before
-    assert not callable(made)
+TOKENS = ["[PAD]", *(f"i{n}" for n in range(N_ITEMS))]
+NAN = torch.full((N_ITEMS + 1, 8), torch.nan)
 
 
 @pytest.mark.parametrize(
-    ("module", "name"),
+    ("place", "value", "message"),
     [
-        ("os", "system"),
-        ("builtins", "eval"),
-        ("builtins", "getattr"),
-        ("recbole.config.configurator", "eval"),
-        ("recbole.model.abstract_recommender", "np.load"),
-        ("recbole.utils.enum_type", "Enum.__init__"),
-        ("torch", "load"),
-        ("torch.serialization", "load"),
-        ("torch.nn.modules.module", "Module.apply"),
-        ("numpy", "load"),
-        ("scipy.sparse", "load_npz"),
-        ("pandas.io.pickle", "read_pickle"),
-        ("yaml", "unsafe_load"),
-        ("yaml.loader", "UnsafeLoader"),
-        ("logging", "config"),
+        (["model"], "../pwned", "of a model '../pwned', which there is not"),
+        (["model"], "os", "of a model 'os'"),
+        (["model"], 5, "no sound model"),
+        (["dataset"], "../small", "the dataset '../small'"),
+        (["dataset"], "..", "the dataset '..'"),
+        (["dataset"], "nowhere", "no dataset 'nowhere'"),
+        (["options"], [], "no sound options"),
+        (["options", "teacher"], f"{CODE} or CrossNet", "option teacher"),
+        (["options", "local_rank"], 1, "an option 'local_rank'"),
+        (["options", "hidden_size"], torch.zeros(2), "option hidden_size"),
+        (["options", "hidden_size"], "abc", r"cannot be made with its options \(TypeError"),
+        (["options", "metrics"], ["XYZ"], r"options of .*XYZ"),
+        (["options", "dataset_save_path"], "pickle.pth", "dataset_save_path"),
+        (["epoch"], "1", "no sound epoch"),
+        (["epoch"], True, "no sound epoch"),
+        (["vocabulary", "item_id"], np.array([*TOKENS, "i3"]), "twice"),
+        (["vocabulary", "item_id"], np.array([*TOKENS, "a\0b"]), "NUL"),
+        (["vocabulary", "item_id"], np.array(TOKENS[1:]), "no sound tokens of 'item_id'"),
+        (["vocabulary", "item_id"], TOKENS, "no sound tokens of 'item_id'"),
+        (["vocabulary"], {}, "knows no tokens of the field"),
+        (["state_dict", "item_embedding.weight"], NAN, "values in item_embedding.weight"),
+        (["state_dict", "item_embedding.weight"], "x", "no tensor for item_embedding.weight"),
+        (["state_dict", "item_embedding.weight"], torch.zeros(2), "does not fit its model"),
+        (["state_dict"], {}, "does not fit its model"),
     ],
 )
-def test_names_that_do_things_are_refused(module, name):
-    import pickle
-
-    with pytest.raises(pickle.UnpicklingError, match="not allowed"):
-        CheckpointUnpickler(open(os.devnull, "rb")).find_class(module, name)
+def test_each_part_is_checked(sound, place, value, message):
+    changed = copy.deepcopy(sound)
+    *way, last = place
+    part = changed
+    for key in way:
+        part = part[key]
+    part[last] = value
+    checkpoint.write("changed.pth", changed)
+    with pytest.raises(UserError, match=message) as refused:
+        load_data_and_model("changed.pth")
+    assert "\n" not in str(refused.value)
+    assert not Path(MARK).exists() and not list(Path().rglob("*pwned*"))
 
 
 @pytest.mark.parametrize("model", ["IDMMDistill", "SASRec", "SASRecF", "LightGCN", "EASE"])
-def test_a_real_checkpoint_loads_whole(model):
-    write_dataset()
-    fields = {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "class"]}
-    run_recbole(
-        model, "small", config_dict={**SMALL, "load_col": fields, "selected_features": ["class"]}
-    )
+def test_a_saved_model_is_loaded_whole(model):
+    settings = {**SMALL, "load_col": FIELDS, "selected_features": ["class"]}
+    result = run_recbole(model, "small", config_dict=settings)
     (path,) = Path("saved").glob(f"{model}-*.pth")
-    safe, trusting = load_checkpoint(str(path)), torch.load(path, weights_only=False)
-    for name, weights in trusting["state_dict"].items():
-        assert torch.equal(safe["state_dict"][name], weights)
-    assert safe["epoch"] == trusting["epoch"]
-    theirs = trusting["config"].final_config_dict
-    assert safe["config"].final_config_dict == theirs
-    _, network, _, _, _, test_data = load_data_and_model(str(path))
-    assert type(network).__name__ == model and len(test_data) > 0
+    config, network, _, _, _, test_data = load_data_and_model(str(path))
+    trainer = get_trainer(config["MODEL_TYPE"], model)(config, network)
+    again = trainer.evaluate(test_data, load_best_model=False)
+    assert dict(again) == pytest.approx(dict(result["test_result"]))
+
+
+def test_the_config_is_what_it_was():
+    trainer = trainer_of(epochs=7, learner="sgd")
+    trainer._save_checkpoint(0, verbose=False)
+    config = load_data_and_model(trainer.saved_model_file)[0]
+    assert config.final_config_dict == trainer.config.final_config_dict
+    held = load(trainer.saved_model_file)
+    assert held["settings"]["learner"] == "sgd" and "weight_decay" not in held["settings"]
+
+
+def test_words_of_a_script_are_no_options_of_a_loaded_model(monkeypatch):
+    path = saved()
+    monkeypatch.setattr("sys.argv", ["serve.py", "--hidden_size=16", "--port=80"])
+    assert load_data_and_model(path)[0]["hidden_size"] == 8
 
 
 @pytest.mark.parametrize("model", ["SASRecF", "FDSA"])
-def test_a_model_that_keeps_our_dataset_is_tested_at_its_best_epoch(model):
-    """Their embedding layer holds the dataset, and so does their checkpoint; none of it is read."""
-    write_dataset()
-    fields = {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "class"]}
-    settings = {**SMALL, "load_col": fields, "selected_features": ["class"], "epochs": 2}
+def test_a_model_that_keeps_layers_beside_its_weights_is_tested_at_its_best_epoch(model):
+    settings = {**SMALL, "load_col": FIELDS, "selected_features": ["class"], "epochs": 2}
     record = run_trial(model, "small", settings, grouped_by=["text"])
     assert len(record["epochs"]) == 2
     assert len(record["ranks"]["all"]) == N_USERS
 
 
-def test_a_checkpoint_of_a_gpu_loads_where_there_is_none():
-    write_dataset()
-    run_recbole("SASRec", "small", config_dict=SMALL)
-    (path,) = Path("saved").glob("SASRec-*.pth")
-    checkpoint = load_checkpoint(str(path))
-    checkpoint["config"].final_config_dict["device"] = torch.device("cuda:3")
-    torch.save(checkpoint, path, pickle_protocol=4)
-    assert load_checkpoint(str(path))["config"].final_config_dict["device"].type == "cpu"
-    _, network, *_ = load_data_and_model(str(path))
-    assert next(network.parameters()).device.type == "cpu"
+def test_a_pretrained_model_is_finetuned():
+    fields = {**FIELDS, "item": ["item_id", "class"]}
+    settings = {**SMALL, "load_col": fields, "item_attribute": "class", "save_step": 1}
+    pretrain = {**settings, "train_stage": "pretrain", "pretrain_epochs": 1}
+    trainer = trainer_of("S3Rec", **pretrain)
+    trainer.save_pretrained_model(0, "saved/S3Rec-small-1.pth")
+    finetuned = trainer_of(
+        "S3Rec", **settings, train_stage="finetune", pre_model_path="saved/S3Rec-small-1.pth"
+    )
+    before, after = (t.model.item_embedding.weight for t in (trainer, finetuned))
+    assert torch.equal(before, after)
+
+
+def test_weights_of_other_items_are_not_taken():
+    path = saved()
+    inter = Path("dataset/small/small.inter")
+    header, *rows = inter.read_text().splitlines()
+    inter.write_text("\n".join([header, *rows[::-1]]) + "\n")
+    with pytest.raises(UserError, match="numbers the tokens of 'user_id' otherwise"):
+        trainer_of().resume_checkpoint(path)
+
+
+def test_weights_alone_are_no_whole_checkpoint():
+    torch.save({"state_dict": {"weight": torch.ones(2)}}, "weights.pth")
+    assert set(load("weights.pth", whole=False)) == {"state_dict"}
+    with pytest.raises(UserError, match="no sound model"):
+        load_data_and_model("weights.pth")
 
 
 def test_other_peoples_torch_load_is_left_alone():
@@ -145,66 +178,80 @@ def test_other_peoples_torch_load_is_left_alone():
     assert torch.load("theirs.pt", weights_only=False)["a"].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"hello"])
-def test_a_damaged_checkpoint_is_told_from_a_hostile_one(content):
-    Path("damaged.pth").write_bytes(content)
-    with pytest.raises(UserError, match=r"damaged\.pth"):
-        load_checkpoint("damaged.pth")
-
-
 def test_a_missing_checkpoint():
     with pytest.raises(UserError, match=r"There is no checkpoint nowhere\.pth"):
         load_data_and_model("nowhere.pth")
 
 
-def test_a_failed_save_leaves_the_old_checkpoint(monkeypatch):
-    from recbole.config import Config
-    from recbole.data import create_dataset, data_preparation
-    from recbole.trainer import Trainer
-    from recbole.utils import get_model
+def test_two_runs_of_one_second_have_two_checkpoints(monkeypatch):
+    from recbole.trainer import trainer as module
 
-    write_dataset()
-    config = Config(model="SASRec", dataset="small", config_dict=SMALL)
-    train_data, _, _ = data_preparation(config, create_dataset(config))
-    trainer = Trainer(config, get_model("SASRec")(config, train_data.dataset))
-    trainer._save_checkpoint(0)
-    before = Path(trainer.saved_model_file).read_bytes()
-
-    def half(state, path, **kwargs):
-        Path(path).write_bytes(b"half of it")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch, "save", half)
-    with pytest.raises(OSError, match="No space"):
-        trainer._save_checkpoint(1)
-    assert Path(trainer.saved_model_file).read_bytes() == before
-    assert len(list(Path("saved").iterdir())) == 1
+    monkeypatch.setattr(module, "get_local_time", lambda: "Jan-01-2030_00-00-00")
+    names = {trainer_of().saved_model_file for _ in range(2)}
+    assert len(names) == 2
+    assert all(name.startswith("saved/SASRec-Jan-01-2030_00-00-00-") for name in names)
 
 
-def test_a_cache_that_somebody_else_made_is_refused():
-    from recbole.config import Config
-    from recbole.data import create_dataset
+def test_a_model_of_a_users_own_is_tested_at_its_best_epoch():
+    from recbole.model.sequential_recommender import GRU4Rec
 
-    write_dataset()
-    config = Config(model="SASRec", dataset="small", config_dict={**SMALL, "save_dataset": True})
-    create_dataset(config)
-    (cache,) = Path("saved").glob("small-*Dataset.pth")
-    good = cache.read_bytes()
-    for bad in (HOSTILE[0](), good[:-1] + b"x", b""):
-        cache.write_bytes(bad)
-        with pytest.raises(UserError, match="was not written by you"):
-            create_dataset(config)
-        assert not Path(MARK).exists()
-    cache.write_bytes(good)
-    create_dataset(config)
+    class Mine(GRU4Rec):
+        pass
+
+    options = {**SMALL, "num_layers": 1, "dropout_prob": 0.1, "loss_type": "CE"}
+    config = Config(model=Mine, dataset="small", config_dict=options)
+    train_data, valid_data, test_data = data_preparation(config, create_dataset(config))
+    trainer = Trainer(config, Mine(config, train_data.dataset))
+    trainer.fit(train_data, valid_data, verbose=False)
+    assert trainer.evaluate(test_data)["ndcg@5"] >= 0
+    with pytest.raises(UserError, match="of a model 'Mine', which there is not"):
+        load_data_and_model(trainer.saved_model_file)
 
 
-def test_the_key_of_caches_is_its_owners_alone(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
-    checkpoints._key.cache_clear()
-    key = checkpoints._key()
-    checkpoints._key.cache_clear()
-    assert checkpoints._key() == key and len(key) == 32
-    path = tmp_path / "elsewhere" / "recbole_mmdistill" / "cache.key"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    checkpoints._key.cache_clear()
+def test_an_old_checkpoint_that_is_trusted_can_be_converted(capsys):
+    trainer = trainer_of()
+    state = {
+        "config": trainer.config,
+        "epoch": 3,
+        "cur_step": 0,
+        "best_valid_score": 0.5,
+        "state_dict": trainer.model.state_dict(),
+        "other_parameter": trainer.model.other_parameter(),
+        "optimizer": trainer.optimizer.state_dict(),
+    }
+    torch.save(state, "old.pth", pickle_protocol=4)  # as RecBole does
+    with pytest.raises(UserError, match="recbole-mm unpickle"):
+        load_data_and_model("old.pth")
+    assert main(["unpickle", "old.pth", "new.pth"]) == 0
+    model = load_data_and_model("new.pth")[1]
+    assert torch.equal(model.item_embedding.weight, trainer.model.item_embedding.weight)
+    assert main(["unpickle", "new.pth", "newer.pth"]) == 2
+    assert "new.pth is no checkpoint that RecBole pickled" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(monkeypatch):
+    trainer = trainer_of()
+    assert isinstance(trainer, Trainer)
+    trainer.saved_model_file = "dataset/small/small.inter/x.pth"
+    with pytest.raises(UserError, match="cannot be written"):
+        trainer._save_checkpoint(0)
+
+
+@pytest.mark.parametrize("option", ["dataset_save_path", "dataloaders_save_path"])
+def test_pickled_datasets_are_refused(option):
+    config = Config(model="SASRec", dataset="small", config_dict={**SMALL, option: "x.pth"})
+    with pytest.raises(UserError, match=f"{option} is 'x.pth'"):
+        create_dataset(config)
+
+
+def test_no_dataset_is_saved_and_none_that_lies_there_is_read(caplog):
+    settings = {**SMALL, "save_dataset": True, "save_dataloaders": True}
+    config = Config(model="SASRec", dataset="small", config_dict=settings)
+    Path("saved").mkdir()
+    for name in ("small-SequentialDataset.pth", "small-for-SASRec-dataloader.pth"):
+        PICKLES[3](f"saved/{name}")
+    with caplog.at_level("INFO"):
+        data_preparation(config, create_dataset(config))
+    assert not Path(MARK).exists() and len(list(Path("saved").iterdir())) == 2
+    assert "save_dataset: nothing is saved" in caplog.text
+    assert "save_dataloaders: nothing is saved" in caplog.text

@@ -1,61 +1,13 @@
-"""Settings are data."""
+"""RecBole's Config: what it reads, checks and presets."""
 
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from recbole.config import Config
 
 from recbole_mmdistill.errors import UserError
-from recbole_mmdistill.integration.config import literal, parse_command_line
+from recbole_mmdistill.settings import Checked
 from tests.integration.builders import SMALL, write_dataset
-
-
-@pytest.mark.parametrize(
-    ("typed", "read"),
-    [
-        ("3", 3),
-        ("1e-3", 1e-3),
-        ("True", True),
-        ("false", False),
-        ("None", None),
-        ("~", None),
-        ("SASRec", "SASRec"),
-        ("[text, image]", ["text", "image"]),
-        ("['text']", ["text"]),
-        ("{'LS': 'test_only'}", {"LS": "test_only"}),
-        ("{id: 1, text: 2}", {"id": 1, "text": 2}),
-        ("a=b=c", "a=b=c"),
-        ("max", "max"),  # the name of a function is a word like any other
-        ("__import__('os').system('touch run')", "__import__('os').system('touch run')"),
-    ],
-)
-def test_values_are_read_as_they_are_typed(typed, read):
-    assert literal(typed) == read and type(literal(typed)) is type(read)
-    assert not Path("run").exists()
-
-
-@given(st.text(max_size=30))
-def test_whatever_is_typed_is_read(text):
-    literal(text)
-
-
-@given(st.text(st.characters(codec="utf-8"), max_size=12))
-def test_the_value_is_all_that_follows_the_first_equals_sign(value):
-    assert parse_command_line([f"--key={value}"])[0]["key"] == literal(value)
-
-
-def test_both_ways_to_write_an_option():
-    settings, rest = parse_command_line(["--a=1", "--b", "2", "odd", "--c=x=y", "--flag"])
-    assert settings == {"a": 1, "b": 2, "c": "x=y"}
-    assert rest == ["odd", "--flag"]
-
-
-def test_one_option_with_two_values_is_refused():
-    assert parse_command_line(["--a=1", "--a", "1"])[0] == {"a": 1}
-    with pytest.raises(UserError, match="--a is given twice, as 1 and as 2"):
-        parse_command_line(["--a=1", "--a=2"])
 
 
 def test_recboles_own_command_line_is_read_so(monkeypatch):
@@ -70,8 +22,8 @@ def test_recboles_own_command_line_is_read_so(monkeypatch):
 def test_a_dict_is_not_evaluated_either():
     write_dataset()
     code = "open('run', 'w').close()"
-    settings = Config(model="SASRec", dataset="small", config_dict={**SMALL, "note": code})
-    assert settings["note"] == code and not Path("run").exists()
+    settings = Config(model="SASRec", dataset="small", config_dict={**SMALL, "wandb_project": code})
+    assert settings["wandb_project"] == code and not Path("run").exists()
 
 
 def test_later_sources_have_the_last_word(monkeypatch):
@@ -116,3 +68,49 @@ def test_the_time_field_is_loaded_for_sequential_models():
     assert settings["load_col"] == {"inter": ["user_id", "item_id", "timestamp"]}
     general = Config(model="BPR", dataset="small", config_dict=SMALL)
     assert general["load_col"] == {"inter": ["user_id", "item_id"]}
+
+
+def test_what_is_wrong_is_told_with_its_source(monkeypatch):
+    write_dataset()
+    Path("plan.yaml").write_text("epochs: ten\n")
+    monkeypatch.setattr("sys.argv", ["x", "--seed=abc"])
+    with pytest.raises(UserError) as refused:
+        Config("SASRec", "small", ["plan.yaml"], {**SMALL, "hidden_size": "wide"})
+    message = str(refused.value)
+    assert "plan.yaml: epochs is 'ten'" in message
+    assert "config_dict: hidden_size is 'wide'" in message
+    assert "the script's command line: seed is 'abc'" in message
+
+
+@pytest.mark.parametrize("names", [("../pwned", "small"), ("SASRec", "../small"), ("SASRec", None)])
+def test_a_name_that_is_none_is_refused(names):
+    with pytest.raises(UserError):
+        Config(*names)
+    assert not Path("log").exists()
+
+
+def test_tags_of_a_yaml_file_are_not_read():
+    Path("plan.yaml").write_text("seed: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(UserError, match=r"plan\.yaml .*line 1: the tag .* is not read"):
+        Config("SASRec", "small", ["plan.yaml"])
+
+
+def test_a_class_of_one_s_own_has_options_of_its_own():
+    from recbole.model.sequential_recommender import SASRec
+
+    class Mine(SASRec):
+        pass
+
+    write_dataset()
+    own = {**SMALL, "my_option": 1, "loss_type": "CE"}
+    assert Config(Mine, "small", config_dict=own)["my_option"] == 1
+    with pytest.raises(UserError, match="epochs is 'ten'"):
+        Config(Mine, "small", config_dict={**own, "epochs": "ten"})
+
+
+def test_settings_that_were_checked_are_taken_as_they_are(monkeypatch):
+    write_dataset()
+    monkeypatch.setattr("sys.argv", ["x", "--epochs=7", "--seed=abc"])
+    checked = Checked({**SMALL, "wandb_project": "'quoted'"})
+    settings = Config("SASRec", "small", config_dict=checked)
+    assert (settings["wandb_project"], settings["epochs"]) == ("'quoted'", 1)

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from recbole.utils import get_model, get_trainer
 from torch.utils.data.distributed import DistributedSampler
 
 from recbole_mmdistill.errors import UserError
-from recbole_mmdistill.integration.distributed import _free_port
+from recbole_mmdistill.integration.distributed import settings_of_group
 from tests.integration.builders import SMALL, write_dataset
 
 SCRIPT = """
@@ -87,7 +86,7 @@ def test_fewer_rows_than_processes_are_refused():
         trainer.evaluate(SimpleNamespace(sampler=rows), load_best_model=False)
 
 
-def test_a_port_in_use_is_not_taken():
-    with socket.socket() as taken:
-        taken.bind(("localhost", 0))
-        assert _free_port(taken.getsockname()[1]) != taken.getsockname()[1]
+def test_two_groups_on_a_machine_have_two_ports():
+    first, second = settings_of_group(2), settings_of_group(2)
+    assert first["port"] != second["port"]
+    assert first["world_size"] == first["nproc"] == 2

@@ -2,9 +2,7 @@ import subprocess
 import sys
 
 from recbole.utils import get_model
-from recbole.utils.argument_list import dataset_arguments
 
-from recbole_mmdistill import integration
 from recbole_mmdistill.data import MultiModalSequentialDataset
 from recbole_mmdistill.model.idmmdistill import IDMMDistill
 
@@ -14,12 +12,6 @@ def test_recbole_finds_model_and_dataset_by_name():
 
     assert get_model("IDMMDistill") is IDMMDistill
     assert recbole.data.dataset.IDMMDistillDataset is MultiModalSequentialDataset
-
-
-def test_options_that_shape_the_dataset_are_registered_once():
-    integration.install()
-    for option in ("modalities", "feature_path", "train_sequences"):
-        assert dataset_arguments.count(option) == 1
 
 
 def test_one_import_is_enough_in_a_fresh_process():

@@ -1,6 +1,6 @@
 import torch
 
-from recbole_mmdistill.model.feature_lookup import FeatureTable, SourceEmbedding, Whitening
+from recbole_mmdistill.model.feature_lookup import FeatureTable, SourceEmbedding
 from tests.model.builders import N_ITEMS, features
 
 
@@ -31,27 +31,13 @@ def test_features_are_neither_parameters_nor_buffers():
     }
 
 
-def test_whitened_vectors_are_centred_and_uncorrelated_and_of_length_one_on_average():
-    generator = torch.Generator().manual_seed(0)
-    vectors = torch.randn(500, 6, generator=generator) @ torch.randn(6, 6, generator=generator) + 3
-    white = Whitening(vectors, 4)(vectors)
-    assert white.shape == (500, 4)
-    torch.testing.assert_close(white.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
-    torch.testing.assert_close(white.T @ white / 500, torch.eye(4) / 4, atol=1e-3, rtol=0)
-
-
-def test_directions_without_variance_are_not_blown_up():
-    vectors = torch.randn(50, 2) @ torch.randn(2, 6)
-    white = Whitening(vectors, 6)(vectors)
-    assert white.shape == (50, 2)
-    assert white.abs().max() < 10
-
-
-def test_standardising_keeps_every_dimension():
-    vectors = torch.randn(500, 6) * torch.tensor([1.0, 2, 3, 4, 5, 6]) + 7
-    torch.testing.assert_close(
-        Whitening(vectors, 0)(vectors).std(0), torch.full((6,), 6**-0.5), atol=0.01, rtol=0
-    )
+def test_a_sample_holds_real_tokens_alone():
+    source = features(1, missing=[3], n_tokens=2)
+    sample = FeatureTable(source).sample(1000)
+    real = [(item, token) for item in (1, 2, 4, 5, 6, 7, 8) for token in range(2 - item % 2)]
+    expected = torch.stack([source.values[at] for at in real]).double()
+    assert torch.equal(torch.from_numpy(next(sample.rows())), expected)
+    assert len(FeatureTable(source).sample(4)) < len(sample)
 
 
 def test_a_missing_item_gets_the_placeholder_and_no_key():

@@ -3,6 +3,7 @@ import io
 
 import pytest
 import torch
+from recbole.data.interaction import Interaction
 
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.model import ITEM_ENCODERS, SEQUENCE_ENCODERS, IDMMDistill, losses
@@ -38,6 +39,49 @@ def test_the_order_of_the_batch_does_not_matter():
     torch.testing.assert_close(
         total(recommender, windows(*HISTORIES)), total(recommender, windows(*HISTORIES[::-1]))
     )
+
+
+def served(*histories, width=None):
+    """Histories as a service has them, of any length and padded to any width."""
+    width = width or max(map(len, histories))
+    return Interaction(
+        {
+            "item_id_list": torch.tensor([[*h] + [0] * (width - len(h)) for h in histories]),
+            "item_length": torch.tensor([len(h) for h in histories]),
+            "item_id": torch.tensor([5] * len(histories)),
+        }
+    )
+
+
+@pytest.mark.parametrize("backbone", sorted(SEQUENCE_ENCODERS))
+@torch.no_grad()
+def test_of_a_long_history_the_last_items_are_read(backbone):
+    recommender = model(sequence_encoder=backbone, MAX_ITEM_LIST_LENGTH=6)
+    recommender.network.repeat_bias.weight.fill_(0.3)
+    long = [8, 3, 3, 7, 1, 2, 3, 4, 5, 6, 2]
+    batch = served(long, [4, 2], [], long[:7], width=15)
+    expected = torch.cat(
+        [recommender.full_sort_predict(served(h)) for h in (long[-6:], [4, 2], long[1:7])]
+    )
+    scores = recommender.full_sort_predict(batch)
+    torch.testing.assert_close(scores[[0, 1, 3]], expected)
+    torch.testing.assert_close(recommender.predict(batch), scores[:, 5])
+
+
+@torch.no_grad()
+def test_after_an_empty_history_all_items_have_the_score_0():
+    recommender = model()
+    for batch in (served([], width=6), served([], []), served([], width=1)):
+        assert recommender.full_sort_predict(batch).abs().sum() == 0
+        assert recommender.predict(batch).abs().sum() == 0
+
+
+@pytest.mark.parametrize("length", [3, -1])
+def test_a_length_beyond_the_history_is_refused(length):
+    batch = served([1, 2])
+    batch["item_length"].fill_(length)
+    with pytest.raises(UserError, match=rf"from {length} to {length}, but they are 2 wide"):
+        model().full_sort_predict(batch)
 
 
 @torch.no_grad()
@@ -396,7 +440,7 @@ def test_all_that_is_wrong_with_the_options_is_said_at_once():
     with pytest.raises(UserError) as error:
         model(item_encoder="imtt", n_heads=3, kd_pairs=[["id", "txt"]], hidden_dropout_prob=1.5)
     message = str(error.value)
-    assert "item_encoder is 'imtt'" in message and "did you mean imt?" in message
+    assert "item_encoder is 'imtt'" in message and "near it: imt" in message
     assert "hidden_size 8 is not a multiple of n_heads 3" in message
     assert "['id', 'txt']" in message
     assert "hidden_dropout_prob is 1.5" in message

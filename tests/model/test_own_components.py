@@ -15,8 +15,8 @@ from recbole_mmdistill.model import (
     Loss,
     SequenceEncoder,
 )
-from recbole_mmdistill.model.build import component_options
 from recbole_mmdistill.model.sequence_encoder import SASRecEncoder
+from recbole_mmdistill.settings import check_settings
 from tests.model.builders import model, windows
 from tests.model.contracts import (
     CandidateSamplerContract,
@@ -162,7 +162,10 @@ def test_a_subclass_gets_the_options_of_its_base_class():
 
 
 def test_the_options_of_components_are_known_by_name():
-    assert {"norm_weight", "decay_decay", "scaled_scale", "kd_temperature"} <= component_options()
+    own = {"norm_weight": 0.5, "decay_decay": 0.9, "scaled_scale": 2}
+    check_settings("IDMMDistill", "shop", [("mine.yaml", own)])
+    with pytest.raises(UserError, match="no option 'decay_deacy'"):
+        check_settings("IDMMDistill", "shop", [("mine.yaml", {"decay_deacy": 0.9})])
 
 
 def test_a_name_of_nothing_is_refused():

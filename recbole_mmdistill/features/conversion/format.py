@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -90,9 +91,13 @@ class Format(ABC):
 
 
 def check_file(path: Path, advice: str) -> None:
-    """Raise a UserError with `advice` if there is no such file."""
-    if not path.is_file():
+    """Raise a UserError with `advice` if there is no such file, or it may not be read."""
+    if not os.path.isfile(path):
         raise UserError(f"There is no file {path}.", advice)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.", advice) from None
 
 
 def check_tokens(rows: Rows, format: str, one_vector: bool) -> None:

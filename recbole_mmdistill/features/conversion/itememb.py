@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...atomic import AtomicFile, wrong_line
 from ...errors import UserError
 from ...files import replacing
 from ..source import FeatureInfo, as_item_tokens
@@ -68,10 +69,9 @@ class _Table:
     def __init__(self, path: Path, field: str | None) -> None:
         check_file(path, "Give an atomic file of RecBole.")
         self.path = path
-        self._header = next(self._lines(), [])
-        self._item_column = self._column("token")
-        self._vector_column = self._column("float_seq", field)
-        self.field = self._header[self._vector_column].rpartition(":")[0]
+        self._file = AtomicFile(path)
+        self._item_column, _ = self._column("token")
+        self._vector_column, self.field = self._column("float_seq", field)
         self.dim = 0  # of the first vector, and so of all
         tokens: list[str] = []
         line_of: dict[str, int] = {}
@@ -99,38 +99,24 @@ class _Table:
         while chunk := list(islice(vectors, max(1, CHUNK_BYTES // (4 * self.dim)))):
             yield np.stack(chunk)[:, None]
 
-    def _column(self, kind: str, field: str | None = None) -> int:
-        """Give the number of the first column of a type, or of the one with a name."""
-        for number, column in enumerate(self._header):
-            name, _, its_kind = column.rpartition(":")
-            if its_kind == kind and field in (None, name):
-                return number
+    def _column(self, kind: str, field: str | None = None) -> tuple[int, str]:
+        """Give number and name of the first column of a type, or of the one with a name."""
+        for number, (name, ftype) in enumerate(self._file.types.items()):
+            if ftype == kind and field in (None, name):
+                return number, name
         called = "" if field is None else f" called {field!r}"
+        columns = " ".join(f"{name}:{ftype}" for name, ftype in self._file.types.items())
         raise UserError(
-            f"{self.path} has no column{called} of type {kind}: line 1 is "
-            f"{' '.join(self._header)[:200]!r}.",
+            f"{self.path} has no column{called} of type {kind}: its columns are {columns[:200]}.",
             "Head the columns as RecBole does: itemid:token, a tab, item_emb:float_seq.",
         )
 
-    def _lines(self) -> Iterator[list[str]]:
-        """Give the cells of each line."""
-        with open(self.path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise self._wrong(number, f"is not UTF-8 (byte {error.start} of it)") from None
-                yield text.rstrip("\r\n").split("\t")
-
     def _items(self) -> Iterator[tuple[int, str, list[str]]]:
         """Give the number of each line, its item and the words of its vector."""
-        for number, cells in enumerate(islice(self._lines(), 1, None), start=2):
-            if len(cells) != len(self._header):
-                found = f"has {len(cells)} columns, its header {len(self._header)}"
-                raise self._wrong(number, found)
+        for line, cells in self._file.rows():
             if not cells[self._item_column]:
-                raise self._wrong(number, "names no item")
-            yield number, cells[self._item_column], cells[self._vector_column].split()
+                raise self._wrong(line, "names no item")
+            yield line, cells[self._item_column], cells[self._vector_column].split()
 
     def _vector(self, number: int, words: list[str]) -> np.ndarray:
         if len(words) != self.dim:
@@ -138,7 +124,7 @@ class _Table:
             raise self._wrong(number, found)
         try:
             with np.errstate(over="ignore"):
-                vector = np.array(words, dtype=np.float32)
+                vector = np.array([float(word) for word in words], dtype=np.float32)
         except ValueError as error:
             found = f"has something in {self.field} that is no number ({error})"
             raise self._wrong(number, found) from None
@@ -147,9 +133,11 @@ class _Table:
             raise self._wrong(number, f"holds {word} in {self.field}, no finite float32")
         return vector
 
-    def _wrong(self, number: int, what: str) -> UserError:
-        return UserError(
-            f"Line {number} of {self.path} {what}.",
-            "Write in UTF-8 one line for each item: columns separated by tabs, the numbers of a "
-            "vector by spaces, none where an item has none.",
+    def _wrong(self, line: int, what: str) -> UserError:
+        return wrong_line(
+            self.path,
+            line,
+            what,
+            "Write one line for each item, the numbers of a vector separated by spaces, none where "
+            "an item has none.",
         )

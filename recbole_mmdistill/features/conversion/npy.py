@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
+from ..headers import read_npy_header
 from ..source import FeatureInfo, FeatureSource, as_item_tokens, as_tensor
 from .format import check_file
 
@@ -58,13 +59,15 @@ def read_npy(values_path: str | Path, ids_path: str | Path, modality: str) -> Fe
 
 def map_features(path: Path) -> np.ndarray:
     """Map a ``.npy`` file of features, any dtype, as ``[n_items, n_tokens, dim]``."""
-    values = _map(path)
-    if values.ndim not in (2, 3) or 0 in values.shape:
+    check_file(path, "Write it with numpy.save(path, values).")
+    stored = read_npy_header(path)
+    if len(stored.shape) not in (2, 3) or 0 in stored.shape:
         raise UserError(
-            f"{path} has shape {list(values.shape)}, but must have shape [n_items, dim] or "
+            f"{path} has shape {list(stored.shape)}, but must have shape [n_items, dim] or "
             "[n_items, n_tokens, dim] with no axis of length 0.",
             "Store one vector of length dim for each token of each item.",
         )
+    values = stored.map()
     return values[:, None] if values.ndim == 2 else values
 
 
@@ -84,30 +87,21 @@ def read_ids(ids_path: Path, values_path: Path, n_rows: int) -> np.ndarray:
     return as_item_tokens(str(ids_path), tokens)
 
 
-def _map(path: Path) -> np.ndarray:
-    check_file(path, "Write it with numpy.save(path, values).")
-    try:
-        # Copy on write: torch wants memory it may write to, and the file must not change.
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(
-            f"{path} ({path.stat().st_size} bytes) is truncated, or no .npy file of plain numbers "
-            f"or strings ({error}).",
-            "Write it again with numpy.save(path, values, allow_pickle=False).",
-        ) from None
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"{path} holds several arrays.", "Save one array with numpy.save.")
-    return array
-
-
 def _tokens_of_array(path: Path) -> list[str]:
-    array = _map(path)
-    if array.ndim != 1 or array.dtype.kind not in "iuU":
+    check_file(path, "Write it with numpy.save(path, item_tokens).")
+    stored = read_npy_header(path)
+    advice = "Save the item tokens as numpy.array(list of str)."
+    if len(stored.shape) != 1 or stored.dtype.kind not in "iuU":
         raise UserError(
-            f"{path} has dtype {array.dtype} and shape {list(array.shape)}, but must be one "
+            f"{path} has dtype {stored.dtype} and shape {list(stored.shape)}, but must be one "
             "row of strings or integers.",
-            "Save the item tokens as numpy.array(list of str).",
+            advice,
         )
+    array = stored.map()
+    if array.dtype.kind == "U":
+        codes = array.view(f"{array.dtype.str[0]}u4")
+        if ((codes > 0x10FFFF) | (codes >> 11 == 0x1B)).any():  # what no Unicode text holds
+            raise UserError(f"{path} holds numbers that are no characters.", advice)
     return array.astype(str).tolist()
 
 

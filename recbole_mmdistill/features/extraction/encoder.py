@@ -110,6 +110,9 @@ class Encoder(ABC):
         """Say how much work each input is; only asked for where ``by_length``."""
         return [len(data) for data in inputs]
 
+    def check_inputs(self) -> None:  # noqa: B027  (most encoders take any input)
+        """Raise a UserError if the inputs that :meth:`lengths` was given make no sense to it."""
+
     @property
     @abstractmethod
     def prepare(self) -> Prepare:

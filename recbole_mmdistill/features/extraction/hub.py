@@ -13,6 +13,7 @@ from .encoder import first_lines, hash_files, with_random_weights
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _REST = ("*.json", "*.txt", "*.model")
 _SECONDS = 5.0
+LOCAL = {"local_files_only": True, "trust_remote_code": False}  # nor is code of the folder run
 
 
 def model_folder(name: str, untrained: bool = False) -> Path:
@@ -83,8 +84,8 @@ def load_config(folder: Path) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+        return AutoConfig.from_pretrained(str(folder), **LOCAL)
+    except Exception as error:  # whatever a damaged file makes transformers raise
         raise _not_loaded(folder, error) from None
 
 
@@ -93,7 +94,9 @@ def load_untrained(folder: Path) -> Any:
     from transformers import AutoModel
 
     config = load_config(folder)
-    return with_random_weights(lambda: AutoModel.from_config(config)).eval()
+    return with_random_weights(
+        lambda: AutoModel.from_config(config, trust_remote_code=False)
+    ).eval()
 
 
 def load_model(folder: Path, unused: tuple[str, ...] = ("pooler.",)) -> Any:
@@ -120,9 +123,9 @@ def load_model(folder: Path, unused: tuple[str, ...] = ("pooler.",)) -> Any:
         model, report = AutoModel.from_pretrained(
             str(folder),
             config=config,
-            local_files_only=True,
             use_safetensors=weight_files(folder)[0].suffix == ".safetensors",
             output_loading_info=True,
+            **LOCAL,
         )
     except Exception as error:  # whatever a damaged file makes torch, safetensors or pickle raise
         raise _not_loaded(folder, error) from None

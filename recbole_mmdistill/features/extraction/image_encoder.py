@@ -21,6 +21,7 @@ from .encoder import (
     with_random_weights,
 )
 from .hub import (
+    LOCAL,
     hash_settings,
     hash_weights,
     load_model,
@@ -241,7 +242,7 @@ class VisionTower(Encoder):
         self._folder = model_folder(encoder, untrained)
         self._untrained = untrained
         try:
-            processor = AutoImageProcessor.from_pretrained(str(self._folder), local_files_only=True)
+            processor = AutoImageProcessor.from_pretrained(str(self._folder), **LOCAL)
         except Exception as error:  # whatever a damaged file makes transformers raise
             raise UserError(
                 f"{self._folder} holds no image processor: {first_lines(error)}.",

@@ -215,6 +215,7 @@ def _scan(inputs: Inputs, encoder: Encoder) -> _Found:
                 measure()
     if fresh:
         measure()
+    encoder.check_inputs()
     return found
 
 

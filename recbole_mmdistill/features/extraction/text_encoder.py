@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from logging import getLogger
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from ...errors import UserError
 from .encoder import Encoder, Prepare, first_lines
 from .hub import (
+    LOCAL,
     hash_settings,
     hash_weights,
     load_config,
@@ -22,6 +24,8 @@ from .hub import (
 POOLINGS = ("mean", "cls", "tokens")
 N_TOKENS = 30  # of pooling "tokens", the paper's number
 _LONGEST = 512  # where neither tokenizer nor model names a limit
+_FEWEST_WORDS = 10  # of a vocabulary; transformers makes an empty one where a folder has none
+_UNKNOWN_WARNED, _UNKNOWN_REFUSED = 0.1, 0.9  # shares of a job's tokens
 
 
 class TextEncoder(Encoder):
@@ -46,7 +50,8 @@ class TextEncoder(Encoder):
     Raises
     ------
     UserError
-        If the model cannot be had, or has no such layer or length.
+        If the model cannot be had, its tokenizer is absent or of another model, or it has no such
+        layer or length.
     """
 
     by_length = True
@@ -66,7 +71,8 @@ class TextEncoder(Encoder):
         # Of a model of several towers, such as CLIP, the one that reads.
         text = getattr(self._config, "text_config", None) or self._config
         self._of_tower = text is not self._config
-        self._tokenizer = self._load_tokenizer()
+        self._tokenizer = self._load_tokenizer(getattr(text, "vocab_size", None))
+        self._n_tokens = self._n_unknown = 0  # of the texts whose lengths were asked for
         self._layer = layer
         self._max_length = self._checked_length(text, max_length, pooling)
         n_layers = text.num_hidden_layers
@@ -97,11 +103,11 @@ class TextEncoder(Encoder):
         self._pool = pooling
         self.preprocessing = f"up to {self._max_length} tokens"
 
-    def _load_tokenizer(self) -> Any:
+    def _load_tokenizer(self, n_embeddings: int | None) -> Any:
         from transformers import AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(self._folder), local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(str(self._folder), **LOCAL)
         except Exception as error:  # whatever a damaged file makes the tokenizers raise
             raise UserError(
                 f"The tokenizer in {self._folder} cannot be loaded: {first_lines(error)}.",
@@ -109,6 +115,21 @@ class TextEncoder(Encoder):
             ) from None
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
+        vocabulary = tokenizer.get_vocab()
+        words = vocabulary.keys() - {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+        if len(words) < _FEWEST_WORDS:
+            raise UserError(
+                f"The tokenizer in {self._folder} knows {len(words)} words: its vocabulary file "
+                "(tokenizer.json, vocab.txt, ...) is absent or empty.",
+                "Fetch the whole folder of the model again, with its tokenizer.",
+            )
+        highest = max(vocabulary.values())
+        if n_embeddings is not None and highest >= n_embeddings:
+            raise UserError(
+                f"The tokenizer in {self._folder} numbers its words up to {highest}, but the model "
+                f"knows {n_embeddings}.",
+                "Give the tokenizer that the model was trained with.",
+            )
         return tokenizer
 
     def _checked_length(self, config: Any, given: int | None, pooling: str) -> int:
@@ -133,7 +154,23 @@ class TextEncoder(Encoder):
 
     def lengths(self, inputs: Sequence[bytes]) -> list[int]:
         """Count the tokens of texts: padding is small where texts of one length share a batch."""
-        return [len(token_ids) for token_ids in self._token_ids(inputs)]
+        token_ids = self._token_ids(inputs)
+        special = {*self._tokenizer.all_special_ids}
+        unknown = self._tokenizer.unk_token_id
+        for of_text in token_ids:
+            self._n_unknown += of_text.count(unknown)
+            self._n_tokens += sum(token == unknown or token not in special for token in of_text)
+        return [len(of_text) for of_text in token_ids]
+
+    def check_inputs(self) -> None:
+        """Refuse texts of which the tokenizer knows hardly a word; warn if many are unknown."""
+        share = self._n_unknown / max(1, self._n_tokens)
+        found = f"{share:.0%} of the words are unknown to the tokenizer of {self.name}."
+        remedy = "Give an encoder for the language of the texts."
+        if share >= _UNKNOWN_REFUSED:
+            raise UserError(found, remedy)
+        if share >= _UNKNOWN_WARNED:
+            getLogger().warning(f"{found} {remedy}")
 
     @property
     def prepare(self) -> Prepare:

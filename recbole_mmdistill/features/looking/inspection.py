@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import UserError
 from ..align import N_EXAMPLES, UnknownItems
-from ..locate import find_features, modalities_of
+from ..locate import find_features, modalities_of, shipped
 from ..source import FeatureSource
 from .catalogue import Catalogue
 from .neighbours import NearestNeighbours
@@ -50,7 +50,7 @@ def inspect_features(
     folder : pathlib.Path
         Where its atomic files lie.
     feature_path : pathlib.Path, optional
-        Where to look for features first; then they are looked for as training does.
+        The folder of the features; by default they are looked for as training does.
     modalities : sequence of str
         Which ones; by default all there are.
     n_examples : int
@@ -106,15 +106,15 @@ def _find(
         raise UserError(
             f"There is no folder {feature_path}.", "Give the folder of the feature files."
         )
-    folders = [folder] if feature_path is None else [feature_path, folder]
+    folders = [folder, shipped()] if feature_path is None else [feature_path]
     found = list(dict.fromkeys(modalities)) or modalities_of(dataset, folders)
     if not found:
         raise UserError(
-            f"There are no features of {dataset} in {' or '.join(map(str, folders))}.",
+            f"There are no features of {dataset} in {folders[0]}.",
             f"Make them with `recbole-mm extract --dataset={dataset} --modality=text` (or image), "
             "or say with --feature_path where they lie.",
         )
-    return {modality: find_features(dataset, modality, folders) for modality in found}
+    return {modality: find_features(dataset, modality, folder, feature_path) for modality in found}
 
 
 class _Rows:

@@ -141,3 +141,10 @@ def test_arrays_that_name_no_items_are_refused(values_path, tmp_path, ids):
     np.save(tmp_path / "ids.npy", ids)
     with pytest.raises(UserError, match=r"ids\.npy has dtype .* strings or integers"):
         read_npy(values_path, tmp_path / "ids.npy", "text")
+
+
+@pytest.mark.parametrize("code", [0x110000, 0xD800, 2**32 - 1])
+def test_an_array_of_numbers_that_are_no_characters_is_refused(values_path, tmp_path, code):
+    np.save(tmp_path / "ids.npy", np.array([code, 97, 98], np.uint32).view("<U1"))
+    with pytest.raises(UserError, match=r"ids\.npy holds numbers that are no characters"):
+        read_npy(values_path, tmp_path / "ids.npy", "text")

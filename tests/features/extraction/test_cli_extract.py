@@ -78,7 +78,8 @@ def test_untrained_weights_are_asked_for_and_said(bert, capsys):
     assert open_features("out/x.text.safetensors").info.is_untrained
     out = capsys.readouterr().out
     assert "The encoder is untrained" in out
-    assert out.splitlines()[-1] == "Train with it by --feature_path=out"
+    told = "Train with it by --feature_path='{text: out/x.text.safetensors}'"
+    assert out.splitlines()[-1] == told
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers import BertTokenizerFast
 
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.features.extraction import (
@@ -18,7 +19,7 @@ from recbole_mmdistill.features.extraction import (
 )
 from recbole_mmdistill.features.extraction.encoder import Encoder
 from recbole_mmdistill.features.extraction.journal import Failure
-from tests.features.extraction.builders import TIMM_MODEL
+from tests.features.extraction.builders import TIMM_MODEL, WORDS
 
 
 def picture(number):
@@ -166,6 +167,31 @@ class TestTextEncoder(EncoderTests):
         tokenizer = copy / "tokenizer_config.json"
         tokenizer.write_text(tokenizer.read_text() + "\n")
         assert TextEncoder(str(copy)).input_hash(b"x") != before
+
+    def test_a_folder_without_a_tokenizer_is_refused(self, bert, tmp_path):
+        copy = copy_of(bert, tmp_path)
+        for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+            (copy / name).unlink(missing_ok=True)
+        with pytest.raises(UserError, match=r"knows 0 words: its vocabulary file .* is absent"):
+            TextEncoder(str(copy))
+
+    def test_the_tokenizer_of_another_model_is_refused(self, bert, tmp_path):
+        copy = copy_of(bert, tmp_path)
+        words = [*WORDS, *(f"word{number}" for number in range(9))]
+        (copy / "vocab.txt").write_text("\n".join(words))
+        BertTokenizerFast(str(copy / "vocab.txt")).save_pretrained(copy)
+        with pytest.raises(UserError, match=r"numbers its words up to 30, but the model knows 22"):
+            TextEncoder(str(copy))
+
+    def test_texts_of_another_language_are_refused_or_warned_of(self, make, caplog):
+        for data, share in {b"the heat": 0, b"the heat of all": 0.5}.items():
+            encoder = make()
+            encoder.lengths([data])
+            encoder.check_inputs()
+            assert (f"{share:.0%} of the words are unknown" in caplog.text) == (share > 0)
+        encoder.lengths(["злато мина войны кит".encode()] * 9)
+        with pytest.raises(UserError, match=r"9\d% of the words are unknown to the tokenizer"):
+            encoder.check_inputs()
 
     def test_the_name_recorded_has_no_folders_of_this_machine(self, make, bert):
         assert make().name == bert.name

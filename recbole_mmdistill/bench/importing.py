@@ -1,0 +1,111 @@
+"""Ten million interactions from a CSV file to atomic files: seconds, and memory within 2 GiB."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .data import _peak_mib
+from .report import compare, spread
+
+_ROWS, _USERS, _ITEMS = 10_000_000, 1_000_000, 200_000
+_CORES = 2
+_LIMIT_MIB = 2048.0
+_WORDS = {
+    "plain": [],
+    "every filter, and items": [
+        *("--dedupe", "--keep_last=50", "--min_user=5", "--min_item=5"),
+        *("--items=products.parquet", "--item_id=sku", "--text=title"),
+    ],
+}
+
+
+def measure(rounds: int) -> list[dict[str, Any]]:
+    """Measure time and peak memory of the command, in processes of their own.
+
+    Parameters
+    ----------
+    rounds : int
+        Processes of each kind.
+
+    Returns
+    -------
+    list of dict
+        As :func:`recbole_mmdistill.bench.report.compare` (memory against the limit), with
+        ``seconds``.
+    """
+    taken: dict[str, list[dict[str, float]]] = {name: [] for name in _WORDS}
+    with tempfile.TemporaryDirectory() as folder:
+        _write_source(Path(folder))
+        for _ in tqdm(range(rounds), desc="rounds"):
+            for name, results in taken.items():
+                results.append(_in_process_of_its_own(_WORDS[name], folder))
+    return [
+        {
+            **compare(
+                f"{_ROWS:,} interactions on {_CORES} cores, {name}: peak memory, MiB of 2 GiB",
+                [result["memory"] for result in results],
+                [_LIMIT_MIB] * rounds,
+                1.0,
+            ),
+            "seconds": spread([result["seconds"] for result in results]),
+        }
+        for name, results in taken.items()
+    ]
+
+
+def _write_source(folder: Path) -> None:
+    """Write orders and products; popularity falls off as in shops."""
+    import duckdb
+
+    con = duckdb.connect(config={"threads": _CORES})
+    con.execute("SELECT setseed(0.5)")
+    con.execute(
+        f"""
+        COPY (SELECT 'customer' || floor(pow(random(), 2) * {_USERS})::INTEGER AS customer,
+          'SKU-' || floor(pow(random(), 3) * {_ITEMS})::INTEGER AS sku,
+          ceil(5 * random())::INTEGER AS stars,
+          TIMESTAMP '2020-01-01' + to_seconds(floor(1e8 * random())) AS bought_at
+        FROM range({_ROWS})) TO '{folder}/orders.csv' (HEADER)
+        """
+    )
+    con.execute(
+        f"""
+        COPY (SELECT 'SKU-' || i AS sku, 'A plain thing, number ' || i AS title
+        FROM range({_ITEMS}) items(i)) TO '{folder}/products.parquet' (FORMAT parquet)
+        """
+    )
+
+
+def _in_process_of_its_own(words: list[str], folder: str) -> dict[str, float]:
+    command = [sys.executable, "-m", __name__, "orders.csv", "--dataset=orders", "--overwrite"]
+    done = subprocess.run(
+        [*command, *words], stdout=subprocess.PIPE, text=True, check=True, cwd=folder
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _run(words: list[str]) -> dict[str, float]:
+    """Import in this process; its peak, and the children's that it may have had."""
+    from recbole_mmdistill.cli import main
+
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_CORES])
+    started = time.perf_counter()
+    if main(["import", *words]):
+        raise SystemExit("the import failed")
+    seconds = time.perf_counter() - started
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return {"seconds": seconds, "memory": _peak_mib() + children}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_run(sys.argv[1:])))

@@ -1,0 +1,62 @@
+"""Files of any kind as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import UserError
+from .delimited import Delimited
+from .dialect import NOTHING, Wanted
+from .form import form_of
+from .json_lines import JsonLines
+from .parquet import Parquet
+from .table import Convert, Table
+
+
+def open_table(
+    paths: Sequence[Path],
+    encoding: str | None = None,
+    wanted: Wanted = NOTHING,
+    convert: Convert | None = None,
+) -> Table:
+    """Find out what files are.
+
+    Parameters
+    ----------
+    paths : sequence of pathlib.Path
+        The parts, at least one.
+    encoding : str, optional
+        Of text files.
+    wanted : Wanted
+        What is known of their dialect.
+    convert : Convert, optional
+        For known formats, whose file is one.
+
+    Raises
+    ------
+    UserError
+        They are no tables, or not alike.
+    """
+    forms = {path: form_of(path, encoding) for path in paths}
+    filled = {path: form for path, form in forms.items() if form.kind != "empty"}
+    if not filled:
+        only = paths[0] if len(paths) == 1 else paths[0].parent
+        raise UserError(f"{only} is empty.", "Give files with rows.")
+    first, *others = filled
+    kind = filled[first].kind
+    for other in others:
+        if filled[other].kind != kind:
+            raise UserError(
+                f"{first.parent} holds files of different kinds ({first.name}, {other.name}).",
+                "Give one file, or a folder of parts of one kind.",
+            )
+    table: Table
+    if kind == "parquet":
+        table = Parquet([*filled])
+    elif kind == "json":
+        table = JsonLines(filled)
+    else:
+        table = Delimited(filled, wanted, convert)
+    table.empty = [path.name for path in paths if path not in filled]
+    return table

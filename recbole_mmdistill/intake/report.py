@@ -1,0 +1,275 @@
+"""What an import read, dropped and wrote: as lines for a reader, and as JSON."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .formats import Layout
+from .interactions import SPLITS
+from .table import Pick, Table
+from .tally import Count, Tally
+from .times import span
+
+_DROPPED = {
+    "wrong_number_of_columns": "have too many or too few columns",
+    "not_json": "are no JSON objects",
+    "nested_value": "have a list or an object for an id, a time or a number",
+    "not_unicode": "have an id that is no Unicode",
+    "not_in_encoding": "are not in the encoding",
+    "history_does_not_go_on": "have a history that does not go on from the user's other rows",
+    "no_user": "have no user",
+    "no_item": "have no item",
+    "no_time": "have no time",
+    "unreadable_time": "have a time that cannot be read",
+    "time_of_another_form": "have a time of another form or unit than most",
+    "line_break_or_tab_in_user": "have a tab, line break or zero byte in the user's id",
+    "line_break_or_tab_in_item": "have a tab, line break or zero byte in the item's id",
+    "reserved_user": "have the user [PAD], RecBole's own word",
+    "reserved_item": "have the item [PAD], RecBole's own word",
+    "dedupe": "have a user and an item of another row (--dedupe)",
+    "keep_last": "come before the last of their user (--keep_last)",
+    "min_user": "are of users with too few rows (--min_user)",
+    "min_item": "are of items with too few rows (--min_item)",
+    "item_again": "are of an item that had a row before",
+    "no_interactions": "are of items without interactions",
+}
+_NOTED = {
+    "quotes_as_text": "have a quotation mark that is not closed: it was taken as part of the text",
+    "quotes_understood": "have quotation marks, which were read as in CSV (--no_quotes does not)",
+    "rating_left_empty": "have a rating that is no number: it was left empty",
+}
+_REMARKS = {
+    "ties_in_time": "rows share user and time with another; their order is that of the source",
+    "duplicates": "rows are of a user and an item of an earlier row",
+    "ids_with_outer_spaces": "ids begin or end with a space, and were kept so",
+    "users_with_one_row": "users have one row",
+    "items_with_one_row": "items have one row",
+}
+_LACKING = {
+    "without_interactions": "have no interactions",
+    "without_text": "have no text",
+    "without_picture": "have no picture",
+    "pictures_that_are_web_addresses": "have a web address for a picture, and nothing is fetched",
+    "without_row": "of the interactions are not among them",
+}
+
+
+class Report:
+    """The account of one import.
+
+    Parameters
+    ----------
+    dataset : str
+        Its name.
+    data_path : pathlib.Path
+        The folder of the datasets' folders.
+    layout : Layout
+        The source.
+    picks, item_picks : mapping of str to Pick
+        Its columns that are read.
+    fields : mapping of str to str
+        Fields of ``.item``, by the names in ``item_picks``.
+
+    Attributes
+    ----------
+    tally, item_tally : Tally
+        What was read and dropped.
+    times : str
+        What the times were taken for.
+    statistics, item_statistics : dict
+        Of what was written.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        data_path: Path,
+        layout: Layout,
+        picks: Mapping[str, Pick],
+        item_picks: Mapping[str, Pick],
+        fields: Mapping[str, str],
+    ) -> None:
+        self._dataset = dataset
+        self._data_path = data_path
+        self._folder = data_path / dataset
+        self._layout = layout
+        self._picks = picks
+        self._item_picks = item_picks
+        self._fields = fields
+        self.tally = Tally()
+        self.item_tally = Tally()
+        self.times = ""
+        self.statistics: dict[str, Any] = {}
+        self.item_statistics: dict[str, Any] = {}
+
+    def column(self, role: str) -> str:
+        """Give the name of a column of the source."""
+        return self._layout.interactions.names[self._picks[role].column]
+
+    def reasons(self) -> str:
+        """Say in a line what was dropped."""
+        parts = [f"{c.rows:,} {_DROPPED.get(k, k)}" for k, c in self.tally.dropped.items()]
+        return "; ".join(parts)
+
+    def check(self) -> None:
+        """Make sure that each row that was read is written or counted as dropped."""
+        rows = self.statistics["rows"]
+        items = self.item_statistics.get("rows", self.item_tally.left)
+        if (rows, items) != (self.tally.left, self.item_tally.left):
+            raise RuntimeError(
+                f"{self.tally.left} interactions and {self.item_tally.left} items should be left, "
+                f"but {rows} and {items} are: please report this"
+            )
+
+    def heading(self) -> str:
+        """Say what the files and columns are taken for."""
+        layout = self._layout
+        lines = [f"{_files(layout.interactions)}: {layout.name or layout.interactions.description}"]
+        roles = [f"{role} = {self.column(role)!r}" for role in self._picks]
+        roles += [f"no {role}" for role in ("time", "rating") if role not in self._picks]
+        lines.append(f"  columns: {', '.join(roles)}")
+        if layout.items is not None:
+            lines.append(f"{_files(layout.items)}: items, {layout.items.description}")
+            lines.append(f"  columns: {', '.join(self._item_columns())}")
+        return "\n".join(lines)
+
+    def _item_columns(self) -> list[str]:
+        assert self._layout.items is not None
+        names = self._layout.items.names
+        said = []
+        for pick, (column, _) in self._item_picks.items():
+            role = {"id": "item", "image": "image"}.get(pick, "text")
+            renamed = self._fields.get(pick, names[column]) != names[column]
+            said.append(
+                f"{role} = {names[column]!r}" + (f" as {self._fields[pick]}" if renamed else "")
+            )
+        return said
+
+    def text(self) -> str:
+        """Give the closing lines: what was dropped, what was written, and what comes next."""
+        numbers = self.statistics
+        lines = [
+            f"times: {self.times}",
+            f"  {span(numbers['first_ns'], numbers['last_ns'])}" if "time" in self._picks else "",
+            f"read {self.tally.read:,} rows",
+            *_dropped(self.tally),
+            f"wrote {self._folder / self._dataset}.inter: {numbers['rows']:,} rows, "
+            f"{numbers['users']:,} users, {numbers['items']:,} items",
+            *(f"  {numbers[key]:,} {said}" for key, said in _REMARKS.items() if numbers[key]),
+        ]
+        if "label" in self._picks:
+            lines.append(
+                f"  and its parts as given, {', '.join(SPLITS)}: "
+                f"--benchmark_filename=[{','.join(SPLITS)}] takes them"
+            )
+        if self._layout.items is not None:
+            rows = self.item_statistics["rows"]
+            lines += [
+                f"read {self.item_tally.read:,} rows of items",
+                *_dropped(self.item_tally),
+                f"wrote {self._folder / self._dataset}.item: {rows:,} items",
+            ]
+            for key, said in _LACKING.items():
+                found = self.item_statistics.get(key, {"rows": 0})
+                if found["rows"]:
+                    shown = ", ".join(found["examples"][:3])
+                    lines.append(f"  {found['rows']:,} {said} ({shown})")
+            if 2 * self.item_statistics["without_row"]["rows"] > numbers["items"]:
+                lines.append("  these are most: do both files write the items' ids alike?")
+        lines.append(f"report: {self._folder / self._dataset}.import.json")
+        return "\n".join([line for line in lines if line] + self._next())
+
+    def _next(self) -> list[str]:
+        """Say which commands come next."""
+        home = f"--dataset={self._dataset}"
+        if self._data_path != Path("dataset"):
+            home += f" --data_path={_word(self._data_path)}"
+        lines = []
+        modalities = []
+        texts = [name for pick, name in self._fields.items() if pick != "image"]
+        ready = self._layout.features
+        for modality, file in ready.items():
+            modalities.append(modality)
+            out = self._folder / f"{self._dataset}.{modality}.safetensors"
+            lines.append(f"  recbole-mm convert {_word(file)} {_word(out)} --ids=rows")
+        if texts and "text" not in ready:
+            modalities.append("text")
+            lines.append(
+                f"  recbole-mm extract {home} --modality=text --fields={','.join(texts)} "
+                "--encoder=sentence-transformers/all-MiniLM-L6-v2"
+            )
+        if "image" in self._fields or "without_picture" in self.item_statistics:
+            modalities.append("image")
+            field = f"--image_field={self._fields['image']} " if "image" in self._fields else ""
+            lines.append(
+                f"  recbole-mm extract {home} --modality=image --images=FOLDER {field}"
+                "--encoder=vit_tiny_patch16_224"
+            )
+        lines.append(f"  recbole-mm run {home} --modalities=[{','.join(modalities)}]")
+        if self._layout.beside is not None:
+            lines.append(
+                f"{self._layout.beside.name} lies beside the source and was not read: give the "
+                "folder, or --items, to take the items' texts, too"
+            )
+        return ["next:", *lines]
+
+    def plain(self) -> dict[str, Any]:
+        """Give the whole account as JSON has it."""
+        layout = self._layout
+        account: dict[str, Any] = {
+            "dataset": self._dataset,
+            "format": layout.name or None,
+            "interactions": {
+                **_source(layout.interactions, self.tally),
+                "columns": {role: self.column(role) for role in self._picks},
+                "times": self.times,
+                "written": self.statistics["rows"],
+                **self.statistics,
+            },
+        }
+        if layout.items is not None:
+            names = layout.items.names
+            account["items"] = {
+                **_source(layout.items, self.item_tally),
+                "columns": {
+                    self._fields.get(pick, "item_id"): names[column]
+                    for pick, (column, _) in self._item_picks.items()
+                },
+                "written": self.item_statistics["rows"],
+                **self.item_statistics,
+            }
+        return account
+
+
+def _files(table: Table) -> str:
+    first, *others = table.paths
+    where = f"{first.parent} ({len(table.paths)} files)" if others else str(first)
+    return f"{where}, without {len(table.empty)} that are empty" if table.empty else where
+
+
+def _source(table: Table, tally: Tally) -> dict[str, Any]:
+    return {
+        "files": [str(path) for path in table.paths],
+        "empty_files": [*table.empty],
+        "written_as": table.description,
+        "read": tally.read,
+        "dropped": {kind: count.plain() for kind, count in tally.dropped.items()},
+        "noted": {kind: count.plain() for kind, count in tally.noted.items()},
+    }
+
+
+def _dropped(tally: Tally) -> list[str]:
+    lines = [_line("dropped", count, _DROPPED.get(k, k)) for k, count in tally.dropped.items()]
+    return lines + [_line("kept", count, _NOTED.get(k, k)) for k, count in tally.noted.items()]
+
+
+def _line(verb: str, count: Count, said: str) -> str:
+    return f"  {verb} {count.rows:,} that {said} ({', '.join(count.places[:3])})"
+
+
+def _word(path: Path) -> str:
+    """Write a path as a shell takes it for one word."""
+    return shlex.quote(str(path))
