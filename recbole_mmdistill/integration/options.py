@@ -94,7 +94,10 @@ def check_options(model: str, dataset: str, options: Mapping[str, Any], path: An
     UserError
         A name or option cannot be.
     """
-    check_settings(model, dataset, [(f"the checkpoint {path}", options)])
+    try:
+        check_settings(model, dataset, [("its options", options)])
+    except UserError as error:
+        raise UserError(f"The checkpoint {path} is refused: {error.what}", error.remedy) from None
     if of_machine := OF_MACHINE & options.keys():
         raise UserError(f"The checkpoint {path} has the option {min(of_machine)}.", OTHER)
 
