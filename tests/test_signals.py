@@ -93,8 +93,15 @@ def ended(process, code, word, seconds=20):
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
 def test_work_is_unwound(number, code, word):
-    then = "try: time.sleep(60)\n        finally: Path('unwound').touch()"
-    process = start_work(WRITING.format(then=then))
+    process = start_work(
+        """
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        Path("unwound").touch()
+"""
+    )
     process.send_signal(number)
     ended(process, code, word)
     assert Path("unwound").exists()
