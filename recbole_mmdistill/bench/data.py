@@ -59,7 +59,8 @@ def _in_process_of_its_own(model: str, path: Path) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
+    """Give the most memory that this process has held, in MiB."""
     # Not getrusage: a process starts there with the peak of the one that forked it.
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
@@ -81,7 +82,7 @@ def _run(model: str, path: str) -> dict[str, float]:
     get_model(model)
     # No features: the job is the same on both sides.
     settings = {"data_path": path, "use_gpu": False, "modalities": []}
-    before = _peak_mib()
+    before = peak_mib()
     started = time.perf_counter()
     config = Config(model=model, dataset="million", config_dict=settings)
     init_seed(config["seed"], config["reproducibility"])
@@ -90,7 +91,7 @@ def _run(model: str, path: str) -> dict[str, float]:
     loaders = data_preparation(config, dataset)
     ended = time.perf_counter()
     assert len(loaders) == 3
-    return {"whole": ended - started, "split": ended - read, "memory": _peak_mib() - before}
+    return {"whole": ended - started, "split": ended - read, "memory": peak_mib() - before}
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def machine() -> dict[str, Any]:
         names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         processor = names[0].partition(":")[2].strip() if names else processor
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    libraries = ("torch", "recbole", "numpy", "pandas")
+    libraries = ("torch", "recbole", "numpy", "pandas", "duckdb")
     return {
         "processor": processor,
         "cores": os.cpu_count(),

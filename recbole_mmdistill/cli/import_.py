@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import UserError
 from .arguments import Parser, not_negative, positive
 
 EPILOG = """\
@@ -97,8 +96,6 @@ def main(words: Sequence[str]) -> None:
 
     separator = given.pop("separator")
     separator = _SEPARATORS.get(separator, separator)
-    if separator == "":
-        raise UserError("--separator is empty.", "Give a character, or tab.")
     header, no_quotes = given.pop("header"), given.pop("no_quotes")
     wanted = Wanted(
         separator=separator,

@@ -145,6 +145,11 @@ def choose(
     if found:
         return find(option, names[found[0]], names, of)
     if needed:
+        if all(name.isdecimal() for name in names):
+            raise UserError(
+                f"{of} has no header that says which of its {len(names)} columns is the {role}.",
+                f"Say its number, e.g. --{option}=1.",
+            )
         raise UserError(
             f"No column of {of} is known for the {role} by its name.",
             f"Say which by --{option}, one of {', '.join(map(repr, names[:30]))}.",

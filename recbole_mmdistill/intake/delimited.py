@@ -104,10 +104,10 @@ def _read_rows(
             lines, first = lines[dialect.skip + 1 - first :], max(first, dialect.skip + 1)
         quotes = dialect.quoted and (block.quotes or bool(carried))
         carried = []
-        if quotes and separator != ",":
-            marked = [place for place, line in enumerate(lines) if '"' in line]
-            for place in marked:
-                tally.note("quotes_understood", path, first + place)
+        if quotes and separator != "," and len(separator) == 1:
+            for number, line in enumerate(block.lines, block.first):
+                if number > dialect.skip and '"' in line:
+                    tally.note("quotes_understood", path, number)
         cells = None
         if not quotes:
             cells = [line.split(separator) for line in lines]

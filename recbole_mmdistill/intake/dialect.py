@@ -90,13 +90,15 @@ def sniff(path: Path, form: Form, wanted: Wanted) -> Dialect:
     Raises
     ------
     UserError
-        It cannot be told, or two columns that matter have one name.
+        It cannot be told, or the separator cannot be one.
     """
+    separator = wanted.separator
+    if separator is not None and (not separator or {*separator} & {*'"\r\n\0'}):
+        raise UserError(f"--separator is {separator!r}.", "Give another character, or tab.")
     lines = form.head.replace("\r\n", "\n").split(form.newline)
     if not lines[-1]:
         lines.pop()
     skip = next((n for n, line in enumerate(lines) if line.strip()), 0)
-    separator = wanted.separator
     if match := _SEPARATOR_LINE.match(lines[skip].strip("\r")):
         separator = separator or match[1]
         skip += 1

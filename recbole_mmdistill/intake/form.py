@@ -152,7 +152,10 @@ def _text_form(path: Path, head: bytes, packed: bool, encoding: str | None) -> F
             f"{path} is no text in UTF-8: it holds zero bytes.",
             "Save it as CSV, or say its encoding, e.g. --encoding=utf-16-le.",
         )
-    text = codecs.getincrementaldecoder(found)("replace").decode(head).lstrip("\ufeff")
+    try:
+        text = codecs.getincrementaldecoder(found)("replace").decode(head).removeprefix("\ufeff")
+    except UnicodeError as error:
+        raise UserError(f"{path} is not {found.upper()} ({error}).", "Say another.") from None
     newline = "\n" if "\n" in text or "\r" not in text else "\r"
     whole = text if len(head) < HEAD else text[: text.rfind(newline) + 1] or text
     kind = "text"
@@ -178,8 +181,10 @@ def _utf_16_without_mark(head: bytes) -> str | None:
     return None
 
 
-def check_encoding(name: str) -> str:
-    """Give the name of an encoding of text, or raise a UserError."""
+def check_encoding(name: str | None) -> str | None:
+    """Give the name of an encoding of text as Python has it, or raise a UserError."""
+    if name is None:
+        return None
     try:
         info = codecs.lookup(name)
         "a\n".encode(name)

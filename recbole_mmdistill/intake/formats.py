@@ -155,14 +155,18 @@ def recognise(source: Path, encoding: str | None = None, wanted: Wanted = NOTHIN
     """
     paths = parts_of(source)
     by_name = {path.name: path for path in paths}
-    return (
-        _movielens(by_name)
-        or _movielens_csv(by_name)
-        or _unisrec(by_name)
-        or _mmrec(by_name)
-        or _amazon(paths)
-        or _by_columns(open_table(paths, encoding, wanted), source)
-    )
+    layout = None
+    if encoding is None and wanted._replace(asked=()) == NOTHING:  # else: as the user says
+        layout = _movielens(by_name)
+        if len(paths) > 1:
+            layout = (
+                layout
+                or _movielens_csv(by_name)
+                or _unisrec(by_name)
+                or _one_inter(by_name)
+                or _amazon(paths)
+            )
+    return layout or _by_columns(open_table(paths, encoding, wanted), source)
 
 
 def _by_columns(table: Table, source: Path | None = None) -> Layout:
@@ -215,25 +219,27 @@ def _movielens_csv(files: Mapping[str, Path]) -> Layout | None:
     return layout.with_items(open_table([files["movies.csv"]], convert=_CONVERT["movies.csv"]))
 
 
-def _mmrec(files: Mapping[str, Path]) -> Layout | None:
+def _one_inter(files: Mapping[str, Path]) -> Layout | None:
+    """Take a folder of RecBole's or MMRec's, whose other files are no parts of the interactions."""
     inter = [path for name, path in files.items() if name.endswith(".inter")]
     if len(inter) != 1:
         return None
     layout = _by_columns(open_table(inter))
-    if layout.name != "MMRec":
-        return None
-    layout.features = {
-        modality: files[f"{modality}_feat.npy"]
-        for modality in ("text", "image")
-        if f"{modality}_feat.npy" in files
-    }
-    meta = [path for name, path in files.items() if re.fullmatch(r"meta.*\.csv", name)]
-    return layout.with_items(open_table(meta)) if len(meta) == 1 else layout
+    if layout.name == "MMRec":
+        layout.features = {
+            modality: files[f"{modality}_feat.npy"]
+            for modality in ("text", "image")
+            if f"{modality}_feat.npy" in files
+        }
+        items = [path for name, path in files.items() if re.fullmatch(r"meta.*\.csv", name)]
+    else:
+        items = [path for name, path in files.items() if name == f"{inter[0].stem}.item"]
+    return layout.with_items(open_table(items)) if len(items) == 1 else layout
 
 
 def _unisrec(files: Mapping[str, Path]) -> Layout | None:
     trained = [name for name in files if name.endswith(".train.inter")]
-    if len(trained) != 1 or len(files) == 1:
+    if len(trained) != 1:
         return None
     name = trained[0].removesuffix(".train.inter")
     parts = [files[part] for split in SPLITS if (part := f"{name}.{split}.inter") in files]
@@ -255,7 +261,7 @@ def _unisrec(files: Mapping[str, Path]) -> Layout | None:
 
 def _amazon(paths: Sequence[Path]) -> Layout | None:
     """Find reviews and metadata in a folder of JSON lines."""
-    if len(paths) == 1 or any(form_of(path).kind != "json" for path in paths):
+    if any(form_of(path).kind != "json" for path in paths):
         return None
     names = {path: {*open_table([path]).names} for path in paths}
     reviews = [p for p in paths if any(known.needed <= names[p] for known in _INTERACTIONS)]

@@ -114,7 +114,7 @@ def import_dataset(request: Request, say: Callable[[str], None] = lambda _: None
     picks = _interaction_columns(request, layout)
     fields: dict[str, str] = {}
     item_picks = _item_columns(request, layout, picks, fields)
-    report = Report(dataset, request.data_path, layout, picks, item_picks, fields)
+    report = Report(dataset, request.data_path, layout, picks, item_picks, fields, request.images)
     with (
         destination(dataset, request.data_path, request.overwrite) as place,
         Engine(place.scratch) as engine,
@@ -150,14 +150,12 @@ def import_dataset(request: Request, say: Callable[[str], None] = lambda _: None
 
 
 def _layout(request: Request) -> Layout:
-    for encoding in (request.encoding, request.items_encoding):
-        if encoding is not None:
-            check_encoding(encoding)
+    encoding, items_encoding = map(check_encoding, (request.encoding, request.items_encoding))
     asked = _given(request.user, request.item, request.time, request.rating)
-    layout = recognise(request.source, request.encoding, request.wanted._replace(asked=asked))
+    layout = recognise(request.source, encoding, request.wanted._replace(asked=asked))
     if request.items is not None:
         wanted = Wanted(asked=_given(request.item_id, request.image, *request.text))
-        table = open_table(parts_of(request.items), request.items_encoding, wanted)
+        table = open_table(parts_of(request.items), items_encoding, wanted)
         layout.with_items(table)
     elif layout.items is None and (request.text or request.image):
         layout.items = layout.interactions

@@ -88,10 +88,10 @@ def _decode(
                 if len(rest) > 4 * MAX_LINE:
                     raise _too_long(path, number)
                 text = data.decode(form.encoding)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             if not by_lines:
                 raise UserError(
-                    f"{path} is not {form.encoding} ({error.reason}).",
+                    f"{path} is not {form.encoding.upper()} ({error}).",
                     "Say its encoding by --encoding.",
                 ) from None
             text = "".join(_line_by_line(path, form, data, number, tally))
@@ -106,11 +106,12 @@ def _line_by_line(path: Path, form: Form, data: bytes, number: int, tally: Tally
     for count, line in enumerate(_lines(data), number):
         try:
             yield line.decode(form.encoding)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             if not form.lenient:
+                at = error.start if isinstance(error, UnicodeDecodeError) else 0
                 raise UserError(
                     f"Line {count} of {path} is not {form.encoding.upper()} "
-                    f"(byte 0x{line[error.start]:02x}).",
+                    f"(byte 0x{line[at]:02x}).",
                     "Say its encoding, e.g. --encoding=cp1252 for many files of Windows; "
                     "--encoding=utf-8 drops such lines and counts them.",
                 ) from None

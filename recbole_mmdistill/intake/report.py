@@ -72,6 +72,8 @@ class Report:
         Its columns that are read.
     fields : mapping of str to str
         Fields of ``.item``, by the names in ``item_picks``.
+    images : pathlib.Path, optional
+        The folder of the pictures.
 
     Attributes
     ----------
@@ -91,6 +93,7 @@ class Report:
         picks: Mapping[str, Pick],
         item_picks: Mapping[str, Pick],
         fields: Mapping[str, str],
+        images: Path | None = None,
     ) -> None:
         self._dataset = dataset
         self._data_path = data_path
@@ -99,6 +102,7 @@ class Report:
         self._picks = picks
         self._item_picks = item_picks
         self._fields = fields
+        self._images = images
         self.tally = Tally()
         self.item_tally = Tally()
         self.times = ""
@@ -139,14 +143,13 @@ class Report:
     def _item_columns(self) -> list[str]:
         assert self._layout.items is not None
         names = self._layout.items.names
-        said = []
+        said: dict[str, list[str]] = {}
         for pick, (column, _) in self._item_picks.items():
             role = {"id": "item", "image": "image"}.get(pick, "text")
-            renamed = self._fields.get(pick, names[column]) != names[column]
-            said.append(
-                f"{role} = {names[column]!r}" + (f" as {self._fields[pick]}" if renamed else "")
-            )
-        return said
+            field = self._fields.get(pick, names[column])
+            renamed = f" as {field}" if field != names[column] else ""
+            said.setdefault(role, []).append(f"{names[column]!r}{renamed}")
+        return [f"{role} = {' and '.join(columns)}" for role, columns in said.items()]
 
     def text(self) -> str:
         """Give the closing lines: what was dropped, what was written, and what comes next."""
@@ -203,9 +206,10 @@ class Report:
             )
         if "image" in self._fields or "without_picture" in self.item_statistics:
             modalities.append("image")
+            folder = _word(self._images) if self._images else "FOLDER"
             field = f"--image_field={self._fields['image']} " if "image" in self._fields else ""
             lines.append(
-                f"  recbole-mm extract {home} --modality=image --images=FOLDER {field}"
+                f"  recbole-mm extract {home} --modality=image --images={folder} {field}"
                 "--encoder=vit_tiny_patch16_224"
             )
         lines.append(f"  recbole-mm run {home} --modalities=[{','.join(modalities)}]")

@@ -70,7 +70,8 @@ def test_an_option_says_which(capsys):
         ("--encoding=rot13", "no encoding 'rot13'"),
         ("--min_user=-1", "-1 is not 0 or more"),
         ("--dedupe=all", "invalid choice: 'all'"),
-        ("--separator=", "--separator is empty"),
+        ("--separator=", "--separator is ''"),
+        ('--separator="', "--separator is '\"'"),
     ],
 )
 def test_a_wrong_option_is_refused(capsys, word, said):

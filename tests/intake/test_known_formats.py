@@ -169,6 +169,17 @@ def test_mmrec_with_its_split(capsys):
     assert written(suffix="item")[0] == ("0", "Cup", "X", "[['Baby']]")
 
 
+def test_a_folder_of_recbole_s():
+    files(
+        shop__inter='user_id:token\titem_id:token\ttimestamp:float\n"a\tx\t1\n',
+        shop__item='item_id:token\ttitle:token_seq\nx\t"Big" cup\n',
+        shop__text__safetensors=bytes(9),
+        README__md="A shop.",
+    )
+    assert imported("source") == [('"a', "x", "1")]
+    assert written(suffix="item") == [("x", '"Big" cup')]
+
+
 UNISREC = "user_id:token\titem_id_list:token_seq\titem_id:token\n"
 
 

@@ -175,7 +175,7 @@ def test_json_lines_that_are_none_are_dropped_with_their_lines():
         (b"user,item,item\na,b,c\n", "may be any of the columns 'item', 'item'"),
         (b"user,item,time\n" + b"a\n" * 9 + b"a,b,1\n", "9 of 10 rows cannot be read"),
         (b"a,b,c\n1,2,3\n", "No column of clicks is known for the user"),
-        (b"1,2,3\n1,2,3\n", "No column of clicks is known for the user"),
+        (b"1,2,3\n1,2,3\n", "has no header that says which of its 3 columns is the user"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_one_line(capsys, data, said):
