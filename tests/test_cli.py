@@ -174,13 +174,13 @@ def test_two_processes_report_the_branches_too():
     assert title.startswith("Test of IDMMDistill on small, 1 epochs")
     assert [whole.split()[0], by_id.split()[0], by_text.split()[0]] == ["all", "id", "text"]
     assert done.stdout.count("The number of users: 13") == 1
-    (epoch,) = done.stderr.splitlines()
+    *_, epoch = done.stderr.splitlines()
     assert epoch.startswith("Epoch 1/1: loss")
 
 
 @pytest.mark.parametrize("nproc", [1, 2])
 def test_a_mistake_found_while_running_is_no_traceback(nproc):
-    done = typed("--modalities=[image]", f"--nproc={nproc}")
+    done = typed(*WORDS[1:], "--modalities=[image]", f"--nproc={nproc}")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ")

@@ -46,7 +46,11 @@ def test_fixed_width_item_tokens_of_recbole_are_understood():
 
 
 @given(
-    st.lists(st.text(st.characters(codec="utf-8"), max_size=3), min_size=1, unique=True),
+    st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3),
+        min_size=1,
+        unique=True,
+    ),
     st.randoms(use_true_random=False),
     st.data(),
 )

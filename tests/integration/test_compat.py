@@ -4,7 +4,6 @@ import importlib.util
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -131,25 +130,6 @@ assert frame["class"].tolist() == [1.0, 0.0, 2.0], frame
     assert outcome_without("pandas_fill_nan", script) is not None
 
 
-@pytest.mark.skipif(not PANDAS_3, reason="pandas before 3 fills in place")
-def test_empty_sequences_are_read():
-    write_dataset()
-    path = Path("dataset/small/small.item")
-    path.write_text(path.read_text().replace("g1 g1", ""))
-    script = DATASET + "assert min(map(len, dataset.item_feat['genres'])) == 0\n"
-    assert outcome_without("nothing", script) is None
-    assert outcome_without("pandas_empty_sequences", script) is not None
-
-
-def test_quotes_in_titles_are_read():
-    write_dataset()
-    path = Path("dataset/small/small.item")
-    path.write_text(path.read_text().replace("g1 g1", '"g1" g1'))
-    script = DATASET + "assert '\"g1\"' in dataset.field2id_token['genres']\n"
-    assert outcome_without("nothing", script) is None
-    assert "ParserError" in outcome_without("quotes_in_titles", script)
-
-
 def test_dok_matrices_are_updated():
     matrix = scipy.sparse.dok_matrix((2, 2), dtype=np.float32)
     matrix._update({(0, 1): 3.0})
@@ -200,7 +180,6 @@ def test_models_are_not_trained_in_debug_mode():
     ("mend", "probe", "answer"),
     [
         ("pandas_fill_nan", "_column_is_copied", False),
-        ("pandas_empty_sequences", "_column_is_copied", False),
     ],
 )
 def test_a_mend_that_is_not_needed_changes_nothing(monkeypatch, mend, probe, answer):
