@@ -14,46 +14,46 @@ from .tally import Count, Tally
 from .times import span
 
 _DROPPED = {
-    "wrong_number_of_columns": "have too many or too few columns",
-    "not_json": "are no JSON objects",
-    "nested_value": "have a list or an object for an id, a time or a number",
-    "not_unicode": "have an id that is no Unicode",
-    "not_in_encoding": "are not in the encoding",
-    "history_does_not_go_on": "have a history that does not go on from the user's other rows",
-    "no_user": "have no user",
-    "no_item": "have no item",
-    "no_time": "have no time",
-    "unreadable_time": "have a time that cannot be read",
-    "time_of_another_form": "have a time of another form or unit than most",
-    "line_break_or_tab_in_user": "have a tab, line break or zero byte in the user's id",
-    "line_break_or_tab_in_item": "have a tab, line break or zero byte in the item's id",
-    "reserved_user": "have the user [PAD], RecBole's own word",
-    "reserved_item": "have the item [PAD], RecBole's own word",
-    "dedupe": "have a user and an item of another row (--dedupe)",
-    "keep_last": "come before the last of their user (--keep_last)",
-    "min_user": "are of users with too few rows (--min_user)",
-    "min_item": "are of items with too few rows (--min_item)",
-    "item_again": "are of an item that had a row before",
-    "no_interactions": "are of items without interactions",
+    "wrong_number_of_columns": "too many or too few columns",
+    "not_json": "no JSON object",
+    "nested_value": "a list or an object for an id, a time or a number",
+    "not_unicode": "an id that is no Unicode",
+    "not_in_encoding": "not in the encoding",
+    "history_does_not_go_on": "a history that does not go on from the user's other rows",
+    "no_user": "no user",
+    "no_item": "no item",
+    "no_time": "no time",
+    "unreadable_time": "a time that cannot be read",
+    "time_of_another_form": "a time of another form or unit than most",
+    "line_break_or_tab_in_user": "a tab, line break or zero byte in the user's id",
+    "line_break_or_tab_in_item": "a tab, line break or zero byte in the item's id",
+    "reserved_user": "the user [PAD], a word of RecBole's own",
+    "reserved_item": "the item [PAD], a word of RecBole's own",
+    "dedupe": "user and item of another row (--dedupe)",
+    "keep_last": "before the last rows of the user (--keep_last)",
+    "min_user": "a user with too few rows (--min_user)",
+    "min_item": "an item with too few rows (--min_item)",
+    "item_again": "an item that had a row before",
+    "no_interactions": "an item without interactions",
 }
 _NOTED = {
-    "quotes_as_text": "have a quotation mark that is not closed: it was taken as part of the text",
-    "quotes_understood": "have quotation marks, which were read as in CSV (--no_quotes does not)",
-    "rating_left_empty": "have a rating that is no number: it was left empty",
+    "quotes_as_text": "a quotation mark that is not closed, taken for text",
+    "quotes_understood": "quotation marks, read as in CSV (--no_quotes takes them for text)",
+    "rating_left_empty": "a rating that is no number, left empty",
 }
 _REMARKS = {
-    "ties_in_time": "rows share user and time with another; their order is that of the source",
-    "duplicates": "rows are of a user and an item of an earlier row",
-    "ids_with_outer_spaces": "ids begin or end with a space, and were kept so",
-    "users_with_one_row": "users have one row",
-    "items_with_one_row": "items have one row",
+    "ties_in_time": "rows that share user and time, in the order of the source",
+    "duplicates": "rows of a user and an item of an earlier row",
+    "ids_with_outer_spaces": "ids that begin or end with a space, kept so",
+    "users_with_one_row": "users with one row",
+    "items_with_one_row": "items with one row",
 }
 _LACKING = {
-    "without_interactions": "have no interactions",
-    "without_text": "have no text",
-    "without_picture": "have no picture",
-    "pictures_that_are_web_addresses": "have a web address for a picture, and nothing is fetched",
-    "without_row": "of the interactions are not among them",
+    "without_interactions": "items without interactions",
+    "without_text": "items without text",
+    "without_picture": "items without picture",
+    "pictures_that_are_web_addresses": "pictures that are web addresses, and are not fetched",
+    "without_row": "items of the interactions that are not among them",
 }
 
 
@@ -115,7 +115,7 @@ class Report:
 
     def reasons(self) -> str:
         """Say in a line what was dropped."""
-        parts = [f"{c.rows:,} {_DROPPED.get(k, k)}" for k, c in self.tally.dropped.items()]
+        parts = [f"{c.rows:,}: {_DROPPED.get(k, k)}" for k, c in self.tally.dropped.items()]
         return "; ".join(parts)
 
     def check(self) -> None:
@@ -161,7 +161,7 @@ class Report:
             *_dropped(self.tally),
             f"wrote {self._folder / self._dataset}.inter: {numbers['rows']:,} rows, "
             f"{numbers['users']:,} users, {numbers['items']:,} items",
-            *(f"  {numbers[key]:,} {said}" for key, said in _REMARKS.items() if numbers[key]),
+            *(f"  {said}: {numbers[key]:,}" for key, said in _REMARKS.items() if numbers[key]),
         ]
         if "label" in self._picks:
             lines.append(
@@ -178,10 +178,12 @@ class Report:
             for key, said in _LACKING.items():
                 found = self.item_statistics.get(key, {"rows": 0})
                 if found["rows"]:
-                    shown = ", ".join(found["examples"][:3])
-                    lines.append(f"  {found['rows']:,} {said} ({shown})")
+                    shown = ", ".join(map(repr, found["examples"][:3]))
+                    lines.append(f"  {said}: {found['rows']:,} ({shown})")
             if 2 * self.item_statistics["without_row"]["rows"] > numbers["items"]:
                 lines.append("  these are most: do both files write the items' ids alike?")
+        for file in sorted(self._folder.glob(f"{self._dataset}.*.safetensors")):
+            lines.append(f"{file} is there already: make it anew if items or texts have changed")
         lines.append(f"report: {self._folder / self._dataset}.import.json")
         return "\n".join([line for line in lines if line] + self._next())
 
@@ -271,7 +273,7 @@ def _dropped(tally: Tally) -> list[str]:
 
 
 def _line(verb: str, count: Count, said: str) -> str:
-    return f"  {verb} {count.rows:,} that {said} ({', '.join(count.places[:3])})"
+    return f"  {verb} {count.rows:,}: {said} ({', '.join(count.places[:3])})"
 
 
 def _word(path: Path) -> str:

@@ -49,7 +49,7 @@ def test_the_k_core_is_sought_until_nothing_changes():
 
 def test_what_leaves_nothing_is_refused(capsys):
     clicks("ax1", "by2")
-    assert "No row of clicks.csv is left (2 are of users" in refused(
+    assert "No row of clicks.csv is left (2: a user with too few rows" in refused(
         capsys, "clicks.csv", "--min_user=2"
     )
 
