@@ -299,7 +299,7 @@ def measure_branches(trainer: Any, test_data: Any) -> dict[str, dict[str, float]
 
 
 def check_surroundings(config: Any) -> None:
-    """See that a run can write where it will, and has the packages that it will need.
+    """See that a run can write where it will.
 
     Parameters
     ----------
@@ -309,20 +309,13 @@ def check_surroundings(config: Any) -> None:
     Raises
     ------
     UserError
-        It can or has not.
+        It cannot.
     """
     from .integration.logs import LOG_FOLDERS
 
     check_writable(config["checkpoint_dir"], "checkpoint_dir")
     for folder in LOG_FOLDERS:  # RecBole has no option for these
         check_writable(folder, "The folder of RecBole's logs")
-    if config["log_wandb"]:
-        try:
-            import wandb  # noqa: F401
-        except ImportError:
-            raise UserError(
-                "log_wandb is True, but wandb is not installed.", "Say `pip install wandb`."
-            ) from None
 
 
 def check_metrics_file(path: Path) -> None:

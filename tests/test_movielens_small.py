@@ -1,4 +1,4 @@
-"""The README's second example on real ratings, titles and posters, with the real encoders."""
+"""The example of docs/features.md on real ratings, titles and posters, with the real encoders."""
 
 import logging
 import os
@@ -63,9 +63,9 @@ def copy_once(film):
     return path
 
 
-def readme_commands():
-    """The commands of the README's second example, with its stand-ins filled in."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def documented_commands():
+    """The commands of docs/features.md, with their stand-ins filled in."""
+    text = (ROOT / "docs/features.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     (block,) = (block for block in blocks if "--dataset=movielens-small" in block)
     lines = block.replace("\\\n", " ").splitlines()
@@ -126,8 +126,8 @@ def test_films_near_each_other_have_genres_in_common(dataset, films, modality):
     assert by_real > 1.1 * by_control
 
 
-def test_the_commands_of_the_readme(dataset, films, caplog):
-    extract_text, extract_image, train = readme_commands()
+def test_the_documented_commands(dataset, films, caplog):
+    extract_text, extract_image, train = documented_commands()
     for words in (extract_text, extract_image):
         assert words[:2] == ["recbole-mm", "extract"]
         assert main(words[1:]) == 0

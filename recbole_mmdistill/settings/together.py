@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Any
 
 from ..errors import near, show
@@ -111,7 +111,11 @@ def _load_col(merged: Merged, model_class: Any) -> Iterator[str]:
 
 
 def _wandb(merged: Merged, model_class: Any) -> Iterator[str]:
-    if merged.values["log_wandb"] and find_spec("wandb") is None:
+    if not merged.values["log_wandb"]:
+        return
+    try:
+        import_module("wandb")
+    except ImportError:
         yield f"{merged.says('log_wandb')}, but wandb is not installed: `pip install wandb`"
 
 
