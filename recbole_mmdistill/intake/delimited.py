@@ -51,8 +51,14 @@ class Delimited(TextTable):
                 raise UserError(
                     f"{path} has other columns ({', '.join(dialect.names)[:80]}) than "
                     f"{first.name} ({', '.join(self._dialects[first].names)[:80]}).",
-                    "Give files with the same columns.",
+                    "Give parts with the same columns, or one file, and that of items by --items.",
                 )
+        width = len(self._dialects[first].names)
+        if convert is not None and width != convert.width:
+            raise UserError(
+                f"{first} has {width} columns, not the {convert.width} of its format.",
+                "Give the file as it came, or move it out of the folder.",
+            )
         self.names = convert.names if convert else self._dialects[first].names
         self.description = f"{self._dialects[first]}, {forms[first].encoding.upper()}"
 

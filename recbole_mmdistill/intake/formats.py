@@ -214,9 +214,10 @@ def _movielens_csv(files: Mapping[str, Path]) -> Layout | None:
     if not {"ratings.csv", "movies.csv"} <= files.keys():
         return None
     layout = _by_columns(open_table([files["ratings.csv"]]))
-    if layout.name != "MovieLens":
+    films, convert = [files["movies.csv"]], _CONVERT["movies.csv"]
+    if layout.name != "MovieLens" or open_table(films).names != convert.names:
         return None
-    return layout.with_items(open_table([files["movies.csv"]], convert=_CONVERT["movies.csv"]))
+    return layout.with_items(open_table(films, convert=convert))
 
 
 def _one_inter(files: Mapping[str, Path]) -> Layout | None:
@@ -251,7 +252,9 @@ def _unisrec(files: Mapping[str, Path]) -> Layout | None:
         layout.items = open_table(
             [files[f"{name}.text"]],
             wanted=Wanted("\t", quoted=False, header=True),
-            convert=Convert(("item_id", "text"), lambda row: [index.get(row[0], row[0]), row[1]]),
+            convert=Convert(
+                2, ("item_id", "text"), lambda row: [index.get(row[0], row[0]), row[1]]
+            ),
         )
         layout.item_id, layout.texts = "item_id", ("text",)
     if (features := f"{name}.feat1CLS") in files:
@@ -292,9 +295,9 @@ def _bars(row: list[str]) -> list[str]:
 
 
 _CONVERT = {
-    "u.item": Convert(("movieId", "title", "genres"), _flags),
-    "movies.dat": Convert(("movieId", "title", "genres"), _bars),
-    "movies.csv": Convert(("movieId", "title", "genres"), _bars),
+    "u.item": Convert(5 + len(_GENRES), ("movieId", "title", "genres"), _flags),
+    "movies.dat": Convert(3, ("movieId", "title", "genres"), _bars),
+    "movies.csv": Convert(3, ("movieId", "title", "genres"), _bars),
 }
 _BESIDE = {"ratings.csv": "movies.csv"}
 _FOUR = re.compile(r"\d+::\d+::\d(\.5)?::\d{6,}\s")

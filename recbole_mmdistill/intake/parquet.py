@@ -41,7 +41,7 @@ class Parquet(Table):
                 raise UserError(
                     f"{path} has other columns ({', '.join(schema)[:80]}) than "
                     f"{paths[0].name} ({', '.join(self.names)[:80]}).",
-                    "Give files with the same columns.",
+                    "Give parts with the same columns, or one file, and that of items by --items.",
                 )
 
     def load(self, engine: Engine, name: str, picks: Mapping[str, Pick], tally: Tally) -> None:

@@ -49,7 +49,7 @@ def open_table(
         if filled[other].kind != kind:
             raise UserError(
                 f"{first.parent} holds files of different kinds ({first.name}, {other.name}).",
-                "Give one file, or a folder of parts of one kind.",
+                "Give parts of one kind, or one file, and that of items by --items.",
             )
     table: Table
     if kind == "parquet":

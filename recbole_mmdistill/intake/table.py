@@ -39,12 +39,15 @@ class Convert(NamedTuple):
 
     Attributes
     ----------
+    width : int
+        Number of the file's columns.
     names : tuple of str
         Of the new columns.
     row : callable
         Makes the new cells of a row's.
     """
 
+    width: int
     names: tuple[str, ...]
     row: Callable[[list[str]], list[str]]
 

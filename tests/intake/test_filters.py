@@ -81,7 +81,7 @@ def filtered(rows, dedupe, keep_last, min_user, min_item):
     return [(user, item, str(time)) for user, item, time in rows]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from("abcd"), st.sampled_from("wxyz"), st.integers(0, 9)),

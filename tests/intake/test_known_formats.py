@@ -75,6 +75,16 @@ def test_movielens_csv(capsys):
     assert items["without_row"] == {"rows": 1, "examples": ["10"]}
 
 
+def test_films_that_are_not_movielens_are_not_taken_for_it(capsys):
+    ratings = "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n"
+    files(ratings__csv=ratings, movies__csv="movieId,name,year\n31,A,1995\n")
+    assert "ratings.csv has other columns" in refused(capsys, "source")
+    unisrec(train="0\t1\t2\n")
+    Path("source/ratings.csv").unlink()
+    Path("source/Pantry.text").write_text("item_id:token\nB00\n")
+    assert "Pantry.text has 1 columns, not the 2" in refused(capsys, "source")
+
+
 def test_one_file_of_movielens_says_what_lies_beside_it(capsys):
     files(
         ratings__csv="userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n",
