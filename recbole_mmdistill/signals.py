@@ -62,11 +62,6 @@ def install(parent: int | None = None) -> None:
         _die_with(parent, signal.SIGTERM)
 
 
-def received() -> int | None:
-    """Give the signal that is ending this process, None if there is none."""
-    return _received
-
-
 def exit_code() -> int:
     """Give the exit code after a signal: 130 after Ctrl-C, 143 after SIGTERM."""
     return 128 + (_received or signal.SIGINT)

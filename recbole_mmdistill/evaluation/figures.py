@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,31 +40,6 @@ def bars(values: Mapping[str, tuple[float, float]], emphasised: str | None, labe
     axes.barh(names, mean, xerr=deviation, color=colours, error_kw={"lw": 1})
     axes.set_xlabel(label)
     axes.grid(axis="y", visible=False)
-    return _svg(figure)
-
-
-def grouped_bars(values: Mapping[str, Sequence[float]], groups: Sequence[str], label: str) -> str:
-    """Draw for each group of test rows a bar for each model.
-
-    Parameters
-    ----------
-    values : Mapping of str to sequence of float
-        By model, a value for each group.
-    groups : sequence of str
-        Their names.
-    label : str
-        Of the axis.
-    """
-    pyplot = _pyplot()
-    figure, axes = pyplot.subplots(figsize=(7, 3))
-    width = 0.8 / max(len(values), 1)
-    place = np.arange(len(groups))
-    for number, (name, heights) in enumerate(values.items()):
-        axes.bar(place + (number - (len(values) - 1) / 2) * width, heights, width, label=name)
-    axes.set_xticks(place, groups)
-    axes.set_ylabel(label)
-    axes.grid(axis="x", visible=False)
-    axes.legend(frameon=False, ncols=3, fontsize=8)
     return _svg(figure)
 
 
