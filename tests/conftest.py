@@ -1,5 +1,6 @@
 """What every test runs under: a folder of its own, no command line, one thread, no GPU."""
 
+import logging
 import os
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch counts devices
@@ -12,11 +13,12 @@ import recbole_mmdistill  # noqa: F401  (mends RecBole before a test imports fro
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
-    """RecBole reads ``sys.argv`` and writes into the working directory."""
+    """RecBole reads ``sys.argv``, writes into the working directory, and sets the log's level."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["pytest"])
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    threads = torch.get_num_threads()
+    level, threads = logging.getLogger().level, torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+    logging.getLogger().setLevel(level)
