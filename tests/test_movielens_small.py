@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 N_FILMS = 800  # the most rated of those with a poster: enough for neighbours, few for minutes
 FOLDER = Path("dataset/movielens-small")
 
-pytestmark = [needs(MOVIES), needs(VIT), needs(MINILM)]
+pytestmark = [pytest.mark.slow, needs(MOVIES), needs(VIT), needs(MINILM)]
 
 
 def rows(name):

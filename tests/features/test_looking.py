@@ -476,6 +476,7 @@ def rendered(page, *widths):
     return json.loads(html.unescape(found))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on the PATH")
 def test_in_a_browser(pictures):
     write_dataset(HOSTILE)
@@ -502,6 +503,7 @@ print(peak() - before, overview.modalities[0].n_bytes)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units elsewhere")
 def test_a_big_file_is_never_held_as_a_whole():
     tokens = [f"i{at}" for at in range(2000)]

@@ -28,6 +28,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux's /proc")
 def test_memory_does_not_grow_with_the_features(tmp_path):
     np.save(tmp_path / "small.npy", np.ones((2, 2048), dtype=np.float32))
@@ -38,6 +39,7 @@ def test_memory_does_not_grow_with_the_features(tmp_path):
     assert float(output.split()[-1]) < 30_000_000
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_text(tmp_path):
     line = " ".join(["0.123456789"] * 500)
     with open(tmp_path / "toy.itememb", "w") as file:
