@@ -1,14 +1,13 @@
 """The pages are whole: links lead somewhere, lines are short, and the code of the pages runs."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from recbole_mmdistill.version import __version__
+from tests import fresh
 from tests.integration.builders import SMALL, write_dataset
 from tests.pages import DOCS, PAGES, README, ROOT, anchors, blocks, links, text_of
 
@@ -66,8 +65,7 @@ def test_the_changelog_has_this_version():
 def test_the_code_of_the_tutorial_runs():
     """A dataset, a loss, an item encoder and a backbone, all outside the package."""
     code = [*blocks(DOCS / "extending.md", "python"), SAY_WHAT_WAS_TRAINED]
-    Path("tutorial.py").write_text("\n".join(code))
-    done = subprocess.run([sys.executable, "tutorial.py"], capture_output=True, text=True)
+    done = fresh.run("\n".join(code))
     assert done.returncode == 0, done.stderr
     assert (
         done.stdout.splitlines()[-1]
