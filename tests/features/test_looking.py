@@ -21,6 +21,7 @@ from recbole_mmdistill.features.looking.overview import DuplicateGroup, Neighbou
 from recbole_mmdistill.features.looking.text import columns, cut
 from recbole_mmdistill.features.looking.wording import percent, size, warnings
 from recbole_mmdistill.features.pictures import PictureFolder
+from tests import fresh
 from tests.features.builders import TEXT
 
 TITLES = {"a": "Apple", "b": "Banana", "c": "Cherry", "d": "Date"}
@@ -503,7 +504,6 @@ print(peak() - before, overview.modalities[0].n_bytes)
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units elsewhere")
 def test_a_big_file_is_never_held_as_a_whole():
     tokens = [f"i{at}" for at in range(2000)]
@@ -524,5 +524,5 @@ def test_looking_does_not_import_the_encoders_libraries():
         "import sys; import recbole_mmdistill.features.looking; "
         "print({'timm', 'transformers'} & {*sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"
+    done = fresh.run(code)
+    assert done.stdout == "set()\n", done.stderr

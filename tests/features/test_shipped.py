@@ -58,7 +58,6 @@ def test_like_films_have_like_texts(titles, title, near):
     assert near <= set(titles[source.item_tokens[nearest]])
 
 
-@pytest.mark.slow
 @needs(MINILM)
 def test_the_command_makes_the_same_vectors_again(tmp_path):
     made = tmp_path / "x.text.safetensors"

@@ -225,7 +225,6 @@ print(resident("VmRSS") - before, source.values.nbytes, float(source.values[-1, 
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux's /proc")
 def test_opening_a_big_file_reads_next_to_nothing(tmp_path, path):
     big = tmp_path / "big.text.safetensors"

@@ -28,7 +28,6 @@ print(peak() - before)
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux's /proc")
 def test_memory_does_not_grow_with_the_features(tmp_path):
     np.save(tmp_path / "small.npy", np.ones((2, 2048), dtype=np.float32))
