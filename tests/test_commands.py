@@ -111,7 +111,7 @@ def test_the_commands_of_the_readme():
 def test_the_commands_of_the_quickstart():
     page = DOCS / "quickstart.md"
     said = run(page)
-    assert Path("shop.features.html").is_file()
+    assert Path("dataset/shop/shop.features.html").is_file()
     ours, theirs = metrics("metrics/IDMMDistill.json"), metrics("metrics/SASRec.json")
     assert ours["ndcg@10"] > theirs["ndcg@10"]
     for row, found in (("all", ours), ("SASRec", theirs)):  # as the page shows them
