@@ -94,11 +94,11 @@ def test_the_commands_of_the_readme():
     for name in ("run_recbole_mm.py", "properties"):
         Path(name).symlink_to(ROOT / name)
     customers = range(12)
-    bought = [f"c{c},p{(c + 3 * n) % 9},2025-03-{1 + n:02}" for c in customers for n in range(6)]
+    bought = [f"c{c},p{(c + 5 * n) % 12},2025-03-{1 + n:02}" for c in customers for n in range(6)]
     Path("orders.csv").write_text("\n".join(["customer,sku,bought_at", *bought]))
-    products = [f"p{n},Tea {n},From hill {n % 3},p{n}.png" for n in range(9)]
+    products = [f"p{n},Tea {n},From hill {n % 3},p{n}.png" for n in range(12)]
     Path("products.csv").write_text("\n".join(["sku,title,description,photo", *products]))
-    write_pictures(Path("photos"), [f"p{n}" for n in range(9)])
+    write_pictures(Path("photos"), [f"p{n}" for n in range(12)])
     said = run(README, MINILM=str(MINILM))
     assert "Test of IDMMDistill on ml-100k, 1 epochs" in said
     assert "Test of IDMMDistill on shop" in said
