@@ -1,6 +1,7 @@
 """Each mend: what RecBole does with it, and that it fails without."""
 
 import importlib.util
+import subprocess
 import sys
 import types
 
@@ -11,7 +12,6 @@ import scipy.sparse
 import torch
 
 from recbole_mmdistill.integration import compat
-from tests import fresh
 from tests.integration.builders import SMALL, write_dataset
 
 NUMPY_2 = int(np.__version__.split(".")[0]) >= 2
@@ -40,7 +40,9 @@ def outcome_without(mend, script):
         "sys.argv = ['x']\n"
         "compat.mend()\n"
     )
-    done = fresh.run(skip + head + without + script)
+    done = subprocess.run(
+        [sys.executable, "-c", skip + head + without + script], capture_output=True, text=True
+    )
     return done.stderr.strip().splitlines()[-1] if done.returncode else None
 
 

@@ -345,7 +345,6 @@ def toy_pictures(vit):
     ]
 
 
-@pytest.mark.slow
 def test_killed_at_random_moments_the_file_is_the_same_to_the_bit(toy_pictures):
     whole, killed = Path("whole.image.safetensors"), Path("killed.image.safetensors")
     started = time.monotonic()
@@ -383,7 +382,6 @@ def test_killed_at_random_moments_the_file_is_the_same_to_the_bit(toy_pictures):
     assert report_of(killed) == report_of(whole)
 
 
-@pytest.mark.slow
 def test_a_second_process_on_the_same_file_is_refused(toy_pictures):
     with Journal(Path(".x.image.safetensors.partial")):
         second = start(*toy_pictures, "--output=x.image.safetensors")
@@ -396,7 +394,6 @@ def test_a_second_process_on_the_same_file_is_refused(toy_pictures):
     )
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_a_sentence_and_room_lets_it_go_on(toy_pictures):
     output = "--output=x.image.safetensors"
     limited = 'ulimit -f 20; exec "$@"'  # KiB that a file may have
