@@ -202,6 +202,11 @@ def test_help_does_not_wait_for_slow_libraries():
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
 
+def test_an_import_of_files_does_not_wait_for_torch():
+    code = "import sys, recbole_mmdistill.intake; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 @pytest.mark.parametrize("package", ["statsmodels", "matplotlib"])
 def test_what_the_benchmark_needs_is_asked_for_when_it_is_needed(capsys, monkeypatch, package):
     for name in [*sys.modules]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..features.pictures import PictureFolder
 from .engine import Engine
 from .interactions import BAD_ID, N, count_kinds, write_atomic
 from .tally import EXAMPLES, Tally
@@ -140,6 +139,8 @@ class Items:
         return {"rows": rows, "examples": first or []}
 
     def _without_file(self, images: Path) -> dict[str, Any]:
+        from ..features.pictures import PictureFolder  # beside torch, which takes seconds
+
         named = "image" in self._fields
         if not images.is_dir():
             raise UserError(f"There is no folder {images}.", "Give the pictures' with --images.")
