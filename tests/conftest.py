@@ -9,11 +9,19 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch counts devices
 import pytest
 import torch
 
+from hypothesis import HealthCheck, settings
+
 import recbole_mmdistill  # noqa: F401  (mends RecBole before a test imports from it)
+
+# Time tells nothing of a test on a machine that does other work, too.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def pytest_collection_finish():
-    """What is imported by now stays: statsmodels and others collect garbage at every call."""
+    """What is imported by now stays: libraries collect garbage at every call."""
     gc.collect()
     gc.freeze()
 
