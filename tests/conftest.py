@@ -8,7 +8,6 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch counts devices
 
 import pytest
 import torch
-
 from hypothesis import HealthCheck, settings
 
 import recbole_mmdistill  # noqa: F401  (mends RecBole before a test imports from it)
