@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ..datasets import dataset_folder
 from ..errors import UserError, near
 from ..features.locate import PRELOADED, check_feature_path, find_features
+from ..settings import check_settings
 from .plan import Plan, Trial, read_plan
 from .pool import Cache, choose_options, run_plan
 from .report import write_report
@@ -64,13 +65,14 @@ def benchmark(
     Raises
     ------
     UserError
-        The YAML has no sense, or a study has no such name.
+        The YAML has no sense, a trial's settings are wrong, or a study has no such name.
     """
     plan, folder = read_plan(plan_file), Path(folder)
     cache = Cache(folder / "trials")
     failed, left_out = [], {}
     if jobs:
         chosen = _only(plan, only)
+        _check_settings(chosen, plan_file)
         left_out = _find_missing_data(chosen)
         failed = run_plan(_without(chosen, left_out), cache, jobs, threads)
     results = Results(plan, cache, choose_options(plan, cache))
@@ -90,6 +92,18 @@ def _only(plan: Plan, names: Sequence[str]) -> Plan:
             )
     chosen = tuple(study for study in plan.studies if not names or study.name in names)
     return replace(plan, studies=chosen)
+
+
+def _check_settings(plan: Plan, plan_file: str | Path) -> None:
+    """Check the settings of all trials, before hours are spent."""
+    checked = set()
+    for trial in (*plan.tuning(), *plan.measuring({})):
+        name = str(replace(trial, seed=0))
+        if name not in checked:
+            checked.add(name)
+            source = f"{plan_file}, {trial.model} on {trial.dataset}, {trial.condition}"
+            layers = [(source, trial.spec["settings"])]
+            check_settings(trial.spec["model"], trial.spec["dataset"], layers)
 
 
 def _find_missing_data(plan: Plan) -> dict[str, UserError]:

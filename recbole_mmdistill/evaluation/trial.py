@@ -19,6 +19,7 @@ from typing import Any
 
 from .. import signals
 from ..files import write_text
+from ..version import BEHAVIOUR, __version__
 
 CPU = "cpu"
 TOP_K = [5, 10, 20]
@@ -52,6 +53,7 @@ def run_trial(
     Returns
     -------
     dict
+        ``version`` and ``behaviour`` of this package;
         ``epochs``: what :func:`~recbole_mmdistill.integration.watching.watch_training` keeps;
         ``valid``: the best epoch's validation metrics, and ``valid_ndcg``: its NDCG@10 by
         :func:`~.ranking.variants`; ``test``: RecBole's own test metrics;
@@ -68,29 +70,36 @@ def run_trial(
     """
     import numpy as np
     import torch
-    from recbole.config import Config
-    from recbole.data import data_preparation
-    from recbole.utils import get_model, get_trainer, init_seed
 
     from ..data import MultiModalSequentialDataset
     from ..data.features import load_features
+    from ..integration.config import make_config
     from ..integration.watching import tensorboard_in, watch_training
+    from ..pipeline import prepare
     from .ranking import UNSEEN, ndcg, rank_targets, variants
     from .rows import describe_rows
 
-    with tempfile.TemporaryDirectory() as scratch, tensorboard_in(scratch):
-        presets = {"use_gpu": torch.cuda.is_available(), "checkpoint_dir": scratch, **_METRICS}
-        config = Config(model=model, dataset=dataset, config_dict={**presets, **settings})
-        init_seed(config["seed"], config["reproducibility"])
+    present = {}
+
+    def make_dataset(config: Any) -> MultiModalSequentialDataset:
         whole = MultiModalSequentialDataset(config)
-        present = {name: f.present for name, f in load_features(whole, grouped_by).items()}
-        train, valid, test = data_preparation(config, whole)
-        network = get_model(model)(config, train.dataset).to(config["device"])
-        trainer = get_trainer(config["MODEL_TYPE"], model)(config, network)
-        with watch_training(trainer) as epochs:
-            _, valid_result = trainer.fit(train, valid, saved=True, show_progress=False)
+        present.update({name: f.present for name, f in load_features(whole, grouped_by).items()})
+        return whole
+
+    with tempfile.TemporaryDirectory() as scratch, tensorboard_in(scratch):
+        presets = {
+            "use_gpu": torch.cuda.is_available(),
+            "checkpoint_dir": scratch,
+            "show_progress": False,
+            **_METRICS,
+        }
+        config = make_config(model, dataset, {**presets, **settings})
+        prepared = prepare(config, make_dataset)
+        network, valid, test = prepared.model, prepared.valid_data, prepared.test_data
+        with watch_training(prepared.trainer) as epochs:
+            valid_result = prepared.fit()
         started = time.process_time()
-        test_result = trainer.evaluate(test, load_best_model=True, show_progress=False)
+        test_result = prepared.measure()
         seconds = time.process_time() - started
         ranks, valid_ndcg = {}, {}
         for name, scoring in variants(network).items():
@@ -99,11 +108,13 @@ def run_trial(
                 valid_ranks = rank_targets(network, valid, config["device"])
             valid_ndcg[name] = round(float(ndcg(np.array(valid_ranks)).mean()), 5)
         ranks[UNSEEN] = rank_targets(network, test, config["device"], unseen_only=True)
-    rows = describe_rows(train.dataset, test.dataset, present)
+    rows = describe_rows(prepared.train_data.dataset, test.dataset, present)
     return {
+        "version": __version__,
+        "behaviour": BEHAVIOUR,
         "epochs": epochs,
-        "valid": {name: float(value) for name, value in valid_result.items()},
-        "test": {name: float(value) for name, value in test_result.items()},
+        "valid": valid_result,
+        "test": test_result,
         "valid_ndcg": valid_ndcg,
         "ranks": ranks,
         "rows": rows.write(folder) if folder is not None else None,
@@ -121,7 +132,7 @@ def main() -> None:
 
     logging.disable(logging.WARNING)
     spec = json.load(sys.stdin)
-    destination = Path(sys.argv.pop())  # and out of RecBole's sight, which reads the words too
+    destination = Path(sys.argv[1])
     started = time.time()
     asked = {key: value for key, value in spec.items() if key != "presets"}  # RecBole reads these
     record = run_trial(**asked, folder=destination.parent / "rows")

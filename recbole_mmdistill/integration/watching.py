@@ -171,7 +171,7 @@ def watch_training(trainer: Any) -> Iterator[list[dict[str, Any]]]:
     try:
         yield epochs
     finally:
-        del trainer._train_epoch, trainer._valid_epoch
+        trainer._train_epoch, trainer._valid_epoch = train_epoch, valid_epoch
 
 
 @contextmanager

@@ -140,7 +140,7 @@ def test_the_summary_goes_between_the_marks_and_nowhere_else(finished):
 
 
 def test_a_trial_that_fails_is_told_and_costs_no_other(finished, capfd):
-    Path("plan.yaml").write_text(PLAN.replace("{kind: model}", "{kind: model, n_layers: 0}"))
+    Path("plan.yaml").write_text(PLAN.replace("{kind: model}", "{kind: model, val_interval: {rating: '(9,10]'}}"))
     words = ["benchmark", "plan.yaml", "--out", "elsewhere", "--only", "Held back"]
     assert main(words) == 2
     assert "3 trials failed, the first is IDMMDistill on films" in capfd.readouterr().err
@@ -162,6 +162,13 @@ def test_a_data_set_whose_files_are_missing_is_left_out_at_once(finished, capfd,
     assert said in capfd.readouterr().err
     assert not Path("elsewhere/trials").exists()
     assert Path("elsewhere/report.md").is_file()
+
+
+def test_wrong_settings_are_said_before_anything_runs(capfd):
+    Path("plan.yaml").write_text(PLAN.replace("{kind: model}", "{kind: model, n_layers: 0}"))
+    assert main(["benchmark", "plan.yaml", "--out", "out"]) == 2
+    assert "plan.yaml, IDMMDistill on films, full: n_layers is 0" in capfd.readouterr().err
+    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize(
