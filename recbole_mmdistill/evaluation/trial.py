@@ -14,12 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import signals
-from ..files import write_text
 from ..version import BEHAVIOUR, __version__
+
+if TYPE_CHECKING:
+    from .store import Store
 
 CPU = "cpu"
 TOP_K = [5, 10, 20]
@@ -31,7 +32,7 @@ def run_trial(
     dataset: str,
     settings: Mapping[str, Any],
     grouped_by: Sequence[str] = (),
-    folder: Path | None = None,
+    store: Store | None = None,
 ) -> dict[str, Any]:
     """Train a model, load its best epoch, and rank the test targets among all items.
 
@@ -47,7 +48,7 @@ def run_trial(
         Options over RecBole's and this package's defaults.
     grouped_by : sequence of str
         Modalities by whose presence test rows are told apart, whatever the model reads.
-    folder : Path, optional
+    store : Store, optional
         Where the description of the test rows goes; by default it is dropped.
 
     Returns
@@ -117,7 +118,7 @@ def run_trial(
         "test": test_result,
         "valid_ndcg": valid_ndcg,
         "ranks": ranks,
-        "rows": rows.write(folder) if folder is not None else None,
+        "rows": rows.name if store is None else store.write_rows(rows),
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "test_cpu_seconds": round(seconds, 3),
@@ -126,20 +127,18 @@ def run_trial(
 
 
 def main() -> None:
-    """Run the trial that stands as JSON on stdin; its record goes to the file named first."""
+    """Run the trial that stands as JSON on stdin; its record goes to the folder named first."""
     signals.install(parent=int(os.environ.get(signals.PARENT, os.getppid())))
     from ..bench.report import machine
+    from .store import Store
 
     logging.disable(logging.WARNING)
-    spec = json.load(sys.stdin)
-    destination = Path(sys.argv[1])
+    folder, key = sys.argv[1:]
+    spec, store = json.load(sys.stdin), Store(folder)
     started = time.time()
-    asked = {key: value for key, value in spec.items() if key != "presets"}  # RecBole reads these
-    record = run_trial(**asked, folder=destination.parent / "rows")
+    record = run_trial(**spec, store=store)
     seconds = round(time.time() - started, 1)
-    write_text(
-        destination, json.dumps({**spec, **record, "seconds": seconds, "machine": machine()})
-    )
+    store.write(key, {**spec, **record, "seconds": seconds, "machine": machine()})
 
 
 if __name__ == "__main__":
