@@ -30,15 +30,16 @@ _KINDS = {
 
 def summary_table(results: Results, study: Study, variant: str) -> Table:
     """Test NDCG@10 of all models in rows, on all datasets in columns."""
-    by_dataset = [_having(results.of_study(study, dataset), variant) for dataset in study.datasets]
+    finished = [results.of_study(study, dataset) for dataset in study.datasets]
+    by_dataset = [_having(found, variant) for found in finished]
     ours = our_model(results.plan, study.models)
     gains = [results.gains(ours, found, variant) for found in by_dataset]
     rows = []
     for model in study.models:
         cells = []
-        for found, gain in zip(by_dataset, gains):
+        for of_dataset, found, gain in zip(finished, by_dataset, gains):
             if model not in found:
-                cells.append("not run")
+                cells.append("" if model in of_dataset else "not run")
                 continue
             cell = f"{found[model].by_seed(NDCG, variant).mean():.4f}"
             is_compared = ours in found and model != ours
