@@ -12,8 +12,8 @@ from recbole_mmdistill.evaluation.ranking import ndcg
 from recbole_mmdistill.evaluation.results import Results
 from recbole_mmdistill.evaluation.rows import Rows
 from recbole_mmdistill.evaluation.store import Store
-from recbole_mmdistill.evaluation.trial import run_trial
-from recbole_mmdistill.version import BEHAVIOUR
+from recbole_mmdistill.version import BEHAVIOUR, __version__
+from tests.test_golden import write_dataset
 
 PLAN = """\
 title: Films
@@ -223,31 +223,26 @@ def test_tables_go_between_their_marks_and_nowhere_else(finished):
     assert r"\*) |" in text and "old" not in text
 
 
-def test_a_trial_that_fails_is_told_and_costs_no_other(finished, capfd):
-    Path("plan.yaml").write_text(
-        PLAN.replace("{kind: model}", "{kind: model, val_interval: {rating: '(9,10]'}}")
-    )
-    words = ["benchmark", "plan.yaml", "--out", "elsewhere", "--only", "Held back"]
-    assert main(words) == 2
-    assert "3 trials failed, the first is IDMMDistill on films" in capfd.readouterr().err
-    assert len(list(Path("elsewhere/trials").glob("*.failed.txt"))) == 3
-    assert Path("elsewhere/report.md").is_file()
-
-
-@pytest.mark.parametrize(
-    ("instead", "said"),
-    [
-        ("dataset: nothing", "films left out: of films, There is no dataset 'nothing' in dataset."),
-        ("dataset: ml-100k, modalities: [image]", "ml-100k.image.safetensors"),
-        ("dataset: ml-100k, feature_path: x, modalities: [text]", "the folder x, which does not"),
-    ],
-)
-def test_a_data_set_whose_files_are_missing_is_left_out_at_once(finished, capfd, instead, said):
-    Path("plan.yaml").write_text(PLAN.replace("dataset: ml-100k, modalities: [text]", instead))
-    assert main(["benchmark", "plan.yaml", "--out", "elsewhere"]) == 2
+def test_what_is_missing_runs_and_a_trial_that_fails_costs_no_other(capfd):
+    write_dataset()
+    Path("plan.yaml").write_text("""\
+common: {data_path: dataset/, epochs: 1, hidden_size: 8, inner_size: 8, train_batch_size: 64}
+datasets:
+  golden: {modalities: [text]}
+models:
+  SASRec: {kind: baseline, model: SASRec}
+  nothing: {val_interval: {timestamp: "(9,10]"}}
+studies:
+  One: {models: [SASRec, nothing], seeds: [1]}
+""")
+    assert main(["benchmark", "plan.yaml", "--out", "out"]) == 2
+    said = "1 trials failed, the first is nothing on golden, options 0, seed 1."
     assert said in capfd.readouterr().err
-    assert not Path("elsewhere/trials").exists()
-    assert Path("elsewhere/report.md").is_file()
+    assert len(list(Path("out/trials").glob("*.failed.txt"))) == 1
+    text = Path("out/report.md").read_text()
+    assert f"| 1 | {__version__} ({BEHAVIOUR}) |" in text
+    assert "| nothing | not run |  |" in text
+    assert f"golden,SASRec,full,0,1,{__version__}," in Path("out/results.csv").read_text()
 
 
 def test_wrong_settings_are_said_before_anything_runs(capfd):
@@ -302,20 +297,3 @@ def test_a_damaged_table_is_said_and_kept(finished, capsys, file, damage):
     assert main(REPORT) == 2
     assert f"out/{file} is not as a benchmark writes it" in capsys.readouterr().err
     assert path.read_text() == text
-
-
-def test_a_trial_s_ranks_give_the_metrics_of_recbole_s_evaluator():
-    settings = {"epochs": 1, "seed": 1, "hidden_size": 8, "inner_size": 8, "imt_layers": 1}
-    record = run_trial("IDMMDistill", "ml-100k", settings, ["text"], store := Store("trials"))
-    assert ndcg(np.array(record["ranks"]["all"])).mean() == pytest.approx(
-        record["test"]["ndcg@10"], abs=1e-4
-    )
-    assert set(record["ranks"]) == {"all", "id", "text", "unseen"}
-    rows = store.read_rows(record["rows"])
-    assert len(rows.users) == len(record["ranks"]["all"]) == 943
-    (epoch,) = record["epochs"]
-    watched = epoch["branches"]
-    for branch in ("id", "text"):  # no branch is left untrained
-        assert watched[f"gradient_norm/{branch}"] > 0
-        assert 0 < watched[f"loss/{branch}"] < np.log(1682)
-    assert {"kl/id-text", "kl/text-id", "overlap@10/id-text", "taught/mean-id"} <= set(watched)
