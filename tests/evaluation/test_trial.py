@@ -48,11 +48,12 @@ def test_results_of_recboles_models_change_only_with_the_shared_behaviour_number
     assert (record["version"], record["behaviour"]) == (__version__, BEHAVIOUR)
 
 
-def test_a_trials_ranks_give_the_metrics_of_recboles_evaluator():
+@pytest.mark.parametrize("model", ["IDMMDistill", "ODMT"])
+def test_a_trials_ranks_give_the_metrics_of_recboles_evaluator(model):
     write_dataset()
     store = Store("trials")
     settings = {**SETTINGS, "modalities": ["text"]}
-    record = run_trial("IDMMDistill", "golden", settings, ["text"], store)
+    record = run_trial(model, "golden", settings, ["text"], store)
     ndcg_by_row = ndcg(np.array(record["ranks"]["all"]))
     assert ndcg_by_row.mean() == pytest.approx(record["test"]["ndcg@10"], abs=1e-4)
     assert set(record["ranks"]) == {"all", "id", "text", "unseen"}
