@@ -167,6 +167,7 @@ def typed(*words, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=180, **options)
 
 
+@pytest.mark.slow
 def test_two_processes_report_the_branches_too():
     done = typed(*WORDS[1:], "--nproc=2", "--eval_batch_size=8", "--show_progress=True")
     assert done.returncode == 0, done.stderr
@@ -178,6 +179,7 @@ def test_two_processes_report_the_branches_too():
     assert epoch.startswith("Epoch 1/1: loss")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nproc", [1, 2])
 def test_a_mistake_found_while_running_is_no_traceback(nproc):
     done = typed(*WORDS[1:], "--modalities=[image]", f"--nproc={nproc}")

@@ -67,7 +67,10 @@ class _RecBoleFinder:
         if name != "recbole":
             return None
         sys.meta_path.remove(self)
-        spec = find_spec(name)
+        try:
+            spec = find_spec(name)
+        finally:
+            sys.meta_path.insert(0, self)  # who looks for RecBole need not import it
         if spec is not None and spec.loader is not None:
             spec.loader = _InstallingLoader(spec.loader)  # type: ignore[assignment]
         return spec
@@ -86,4 +89,5 @@ class _InstallingLoader:
         assert module.__spec__ is not None
         module.__loader__ = module.__spec__.loader = self._loader
         self._loader.exec_module(module)
+        sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _RecBoleFinder)]
         install()

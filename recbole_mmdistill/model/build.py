@@ -152,8 +152,9 @@ def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], s
         parts = torch.stack([source.reduced(item, embedding.embedding_dim) for source in sources])
         known = parts.abs().sum(-1) > 0
         mean: Tensor = parts.sum(0) / known.sum(0).clamp(min=1)[:, None]
-        mean *= std / mean[known.any(0)].std().clamp(min=1e-12)
-        weight.copy_(torch.where(known.any(0)[:, None], mean, weight))
+        if known.any():
+            mean *= std / mean[known.any(0)].std().clamp(min=1e-12)
+            weight.copy_(torch.where(known.any(0)[:, None], mean, weight))
     weight[0] = 0
 
 

@@ -21,6 +21,7 @@ from recbole_mmdistill.features.looking.overview import DuplicateGroup, Neighbou
 from recbole_mmdistill.features.looking.text import columns, cut
 from recbole_mmdistill.features.looking.wording import percent, size, warnings
 from recbole_mmdistill.features.pictures import PictureFolder
+from tests import fresh
 from tests.features.builders import TEXT
 
 TITLES = {"a": "Apple", "b": "Banana", "c": "Cherry", "d": "Date"}
@@ -476,6 +477,7 @@ def rendered(page, *widths):
     return json.loads(html.unescape(found))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on the PATH")
 def test_in_a_browser(pictures):
     write_dataset(HOSTILE)
@@ -522,5 +524,5 @@ def test_looking_does_not_import_the_encoders_libraries():
         "import sys; import recbole_mmdistill.features.looking; "
         "print({'timm', 'transformers'} & {*sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"
+    done = fresh.run(code)
+    assert done.stdout == "set()\n", done.stderr

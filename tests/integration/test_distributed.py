@@ -49,6 +49,7 @@ def leave_out(user):
     path.write_text("\n".join(lines) + "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["IDMMDistill", "SASRec"])
 def test_two_processes_measure_what_one_does(model):
     write_dataset()
