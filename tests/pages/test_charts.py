@@ -17,28 +17,31 @@ def texts(chart):
     return [element.text for element in elements(chart, "text") if element.text]
 
 
+def percentages(element, *names):
+    return tuple(float(element.get(name).removesuffix("%")) for name in names)
+
+
 def bars(chart):
     """Give where each bar begins and how long it is, in percent, without the tracks."""
-    found = [(element.get("x"), element.get("width")) for element in elements(chart, "rect")]
-    return found[1::2]
+    return [percentages(bar, "x", "width") for bar in elements(chart, "rect")[1::2]]
 
 
 def test_bars_are_as_long_as_their_values():
     chart = bar_chart({"a": 0.5, "b": 1, "c": 0}, "shares")
-    assert bars(chart) == [("0.00%", "50.00%"), ("0.00%", "100.00%"), ("0.00%", "0.00%")]
+    assert bars(chart) == [(0, 50), (0, 100), (0, 0)]
     assert texts(chart) == ["a", "0.5", "b", "1", "c", "0"]
 
 
 def test_bars_of_negative_values_go_to_the_left():
     chart = bar_chart({"a": 3, "b": -1}, "parts", text="{:+d}".format)
-    assert bars(chart) == [("25.00%", "75.00%"), ("0.00%", "25.00%")]
+    assert bars(chart) == [(25, 75), (0, 25)]
     assert texts(chart) == ["a", "+3", "b", "-1"]
 
 
 def test_a_deviation_is_a_line_within_the_chart():
     chart = bar_chart({"a": 3, "b": 3}, "means", deviations={"b": 1})
     (line,) = elements(chart, "line")
-    assert (line.get("x1"), line.get("x2")) == ("50.00%", "100.00%")
+    assert percentages(line, "x1", "x2") == (50, 100)
 
 
 def test_columns_are_as_tall_as_their_values_and_never_invisible():
@@ -51,7 +54,7 @@ def test_columns_are_as_tall_as_their_values_and_never_invisible():
 def test_lines_go_through_their_points():
     chart = line_chart({"m": ([0, 1, 2], [0.1, 0.3, 0.2])}, "curves", x_label="x", y_label="y")
     line, dots = elements(chart, "path")
-    assert line.get("d") == "M0.0 954.5L500.0 45.5L1000.0 500.0"
+    assert line.get("d") == "M0.0000 1.0000L0.5000 0.0000L1.0000 0.5000"
     assert dots.get("d").count("h0") == 3
     assert {"x", "y", "m", "0", "0.5", "2", "0.1", "0.2", "0.3"} <= {*texts(chart)}
 
@@ -59,7 +62,7 @@ def test_lines_go_through_their_points():
 def test_points_that_cannot_be_drawn_are_left_out():
     points = ([0, 10, 100, 1000], [1, 2, float("nan"), 3])
     line, _ = elements(line_chart({"m": points}, "curves", logarithmic=True), "path")
-    assert line.get("d").startswith("M0.0 ") and line.get("d").count("L") == 1
+    assert line.get("d").startswith("M0.0000 ") and line.get("d").count("L") == 1
 
 
 @pytest.mark.parametrize("points", [([], []), ([1], [5]), ([1, 2], [5, 5]), ([1, 1], [5, 6])])
