@@ -69,4 +69,4 @@ def test_a_table_says_which_rows_stand_out_and_which_columns_are_texts():
     assert '<th scope="col">model</th><th scope="col" class="left">kind</th>' in shown
     assert '<tr><th scope="row">a</th><td class="left">x</td></tr>' in shown
     assert '<tr class="emphasised"><th scope="row">b</th>' in shown
-    assert "<caption>" not in shown
+    assert "<figcaption>" not in shown
