@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..features.looking.popularity import GROUPS, RULE
+from ..features.popularity import GROUPS, RULE
 from ..files import write_text
 from . import figures
 from .document import Document, Figure, Section, Table

@@ -5,12 +5,13 @@ cards and figures from ``{% import "pages/parts.html.j2" as parts %}``, and is f
 :func:`render`. The result is one HTML file that fetches nothing. No helper holds words of its own.
 """
 
-from .charts import bar_chart, column_chart, line_chart
+from .charts import bar, bar_chart, column_chart, line_chart
 from .page import environment, render
 from .pictures import Picture, thumbnail
 
 __all__ = [
     "Picture",
+    "bar",
     "bar_chart",
     "column_chart",
     "environment",

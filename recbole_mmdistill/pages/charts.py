@@ -14,6 +14,11 @@ _COLOURS = ("#2f7fb3", "#d1603d", "#3f9a5f", "#8a63c7", "#b8860b", "#c2457f")
 _STYLES = [(colour, dashes) for dashes, colour in product(("none", "6 4", "2 4"), _COLOURS)]
 
 
+def bar(ratio: float, text: str = "") -> Markup:
+    """Draw one bar, for a cell of a table: a ratio from 0 to 1, below what is said of it."""
+    return _draw("bar", ratio, text)
+
+
 def bar_chart(
     values: Mapping[str, float],
     label: str,
