@@ -74,7 +74,7 @@ def test_features_of_another_folder_come_first(capsys):
         ([], "required: DATASET"),
         (["smal"], "near it: small"),
         (["small", "--modalities=image"], "--dataset=small --modality=image"),
-        (["small", "--feature_path=nowhere"], "There is no folder nowhere."),
+        (["small", "--feature_path=nowhere"], "the folder nowhere, which does not exist"),
         (["small", "--images=nowhere"], "There is no folder nowhere."),
         (["small", "--title_field=color"], "has no column 'color'"),
         (["small", "--ITEM_ID_FIELD=movie"], "has no column 'movie'"),

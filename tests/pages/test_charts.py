@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from recbole_mmdistill.pages import bar_chart, column_chart, line_chart
+from recbole_mmdistill.pages import bar, bar_chart, column_chart, line_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -24,6 +24,12 @@ def percentages(element, *names):
 def bars(chart):
     """Give where each bar begins and how long it is, in percent, without the tracks."""
     return [percentages(bar, "x", "width") for bar in elements(chart, "rect")[1::2]]
+
+
+def test_a_bar_below_a_text():
+    text, _, chart = bar(0.25, "<25%>").partition("<svg")
+    assert text.strip() == "&lt;25%&gt;"
+    assert 'x="0%" y="0" width="25.0%"' in chart
 
 
 def test_bars_are_as_long_as_their_values():

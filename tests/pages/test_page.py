@@ -7,7 +7,7 @@ import pytest
 from jinja2 import UndefinedError
 from markupsafe import escape
 
-from recbole_mmdistill.pages import environment, render
+from recbole_mmdistill.pages import Picture, environment, render
 
 HOSTILE = "</title></script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 PAGE = """
@@ -19,6 +19,7 @@ PAGE = """
 {{ parts.table([text, text], [[text, text]], text) }}
 {% call parts.card(text) %}{{ parts.facts([(text, text)]) }}{% endcall %}
 {% call parts.figure(text) %}{{ text }}{% endcall %}
+{{ parts.items([(text, text, text)]) }}
 {% endcall %}
 {% endblock %}
 """
@@ -32,7 +33,7 @@ def test_texts_never_become_markup():
     shown = page(text=HOSTILE, script_data=HOSTILE)
     assert shown.count("<script") == 1  # which holds the data
     assert "<img" not in shown
-    assert shown.count(str(escape(HOSTILE))) == 14
+    assert shown.count(str(escape(HOSTILE))) == 18
 
 
 def test_data_for_a_script_come_back_as_they_were():
@@ -70,3 +71,15 @@ def test_a_table_says_which_rows_stand_out_and_which_columns_are_texts():
     assert '<tr><th scope="row">a</th><td class="left">x</td></tr>' in shown
     assert '<tr class="emphasised"><th scope="row">b</th>' in shown
     assert "<figcaption>" not in shown
+
+
+def test_items_have_a_picture_or_say_why_not_or_neither():
+    source = '{% import "pages/parts.html.j2" as parts %}{{ parts.items(entries) }}'
+    image = Picture("data:image/jpeg;base64,AA==", 64, 96)
+    shown = page(
+        source, entries=[(image, "Heat", "0.9"), ("no picture", "Alien", ""), ("", "M", "")]
+    )
+    assert 'src="data:image/jpeg;base64,AA==" width="64" height="96" alt="Heat"' in shown
+    assert '<span class="lacking" title="no picture">no picture</span>' in shown
+    assert shown.count('class="picture"') == 2
+    assert shown.count("<li>") == 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 from tqdm import tqdm
 
 from ..align import N_EXAMPLES, UnknownItems
@@ -95,50 +95,50 @@ class ModalityFeatures:
         self.items = items[self._rows]
 
     def measure(self, queries: np.ndarray) -> None:
-        """Read the file, and find the neighbours of some items.
-
-        Memory grows with the number of items times that of queries, not with the width of vectors.
-        """
+        """Read the file, a few MiB at a time, and find the neighbours of some items."""
         rows, (n_rows, _, dim) = self._rows, self.source.values.shape
         asked = np.flatnonzero(np.isin(self.items, queries))
         vectors = self._vectors(rows[asked], self.source.values[rows[asked]].numpy())
-        asked = asked[_has_direction(_norms(vectors))]
-        units = _units(vectors, _norms(vectors))
+        _, has_direction, units = _directions(vectors)
+        asked = asked[has_direction]
         self.norms = np.zeros(len(rows))
         digests = np.zeros(len(rows), dtype=np.uint64)
-        cosines = np.full((len(asked), len(rows)), -np.inf, dtype=np.float32)
-        total, squares = np.zeros(dim), np.zeros(dim)
+        cosines = np.zeros((len(asked), 0), dtype=np.float32)
+        places = np.zeros((len(asked), 0), dtype=np.int64)  # in rows, of the nearest so far
+        total, squares, n_directed = np.zeros(dim), np.zeros(dim), 0
         title = f"reading {self.source.info.modality}"
         # disable=None: no bar where nobody looks, as in a log file.
         with tqdm(total=n_rows, desc=title, dynamic_ncols=True, leave=False, disable=None) as bar:
             for first, values in _chunks(self.source):
                 part = slice(*np.searchsorted(rows, [first, first + len(values)]))
                 vectors = self._vectors(rows[part], values[rows[part] - first])
-                self.norms[part] = norms = _norms(vectors)
+                self.norms[part], has_direction, others = _directions(vectors)
                 digests[part] = pd.util.hash_pandas_object(pd.DataFrame(vectors), index=False)
-                others = _units(vectors, norms)
+                n_directed += len(others)
                 total += others.sum(axis=0, dtype=np.float64)
                 squares += np.einsum("nd,nd->d", others, others, dtype=np.float64)
-                cosines[:, part][:, _has_direction(norms)] = np.clip(units @ others.T, -1, 1)
+                new = np.flatnonzero(has_direction) + part.start
+                near = np.hstack([cosines, np.clip(units @ others.T, -1, 1)])
+                places = np.hstack([places, np.tile(new, (len(asked), 1))])
+                near[places == asked[:, None]] = -np.inf
+                # Stable: of equally near ones the first of the file stays.
+                best = np.argsort(-near, axis=1, kind="stable")[:, :N_NEIGHBOURS]
+                cosines = np.take_along_axis(near, best, axis=1)
+                places = np.take_along_axis(places, best, axis=1)
                 bar.update(len(values))
         same = pd.Series(digests, index=self.items).sort_index()
         same = same[same.duplicated(keep=False)]
         groups = [group.to_numpy() for group in same.groupby(same).groups.values()]
         self.duplicates = sorted(groups, key=lambda group: (-len(group), group[0]))
-        cosines[np.arange(len(asked)), asked] = -np.inf
-        n_directed = int(_has_direction(self.norms).sum())
         k = min(N_NEIGHBOURS, n_directed - 1)
-        # Stable: of equally near ones the first of the file.
-        nearest = [np.argsort(-row, kind="stable")[:k] for row in cosines]
-        found = [row[places] for row, places in zip(cosines, nearest)]
         self.neighbours = {
-            int(self.items[place]): list(zip(self.items[others].tolist(), near.tolist()))
-            for place, others, near in zip(asked, nearest, found)
+            item: list(zip(self.items[others[:k]].tolist(), near[:k].tolist()))
+            for item, others, near in zip(self.items[asked].tolist(), places, cosines)
         }
         self.closeness = None
         if len(asked) and k > 0:
             expected = _expected(units, total, squares, n_directed, k)
-            self.closeness = Closeness(float(np.mean(found)), *expected, n_directed)
+            self.closeness = Closeness(float(cosines[:, :k].mean()), *expected, n_directed)
 
     def _vectors(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Give the mean of the real tokens of some rows, shape ``[n, dim]``, float32."""
@@ -161,20 +161,13 @@ def _chunks(source: FeatureSource) -> Iterator[tuple[int, np.ndarray]]:
             yield first, reader.read(first, step)
 
 
-def _norms(vectors: np.ndarray) -> np.ndarray:
+def _directions(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give all norms, which vectors have a direction, and these divided by their norms."""
     with np.errstate(all="ignore"):
         # In float64 no square of a float32 overflows or vanishes.
-        return np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
-
-
-def _has_direction(norms: np.ndarray) -> np.ndarray:
-    return np.isfinite(norms) & (norms > 0)
-
-
-def _units(vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
-    """Divide those vectors that have a direction by their norms."""
-    usable = _has_direction(norms)
-    return (vectors[usable] / norms[usable, None]).astype(np.float32)
+        norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    usable = np.isfinite(norms) & (norms > 0)
+    return norms, usable, (vectors[usable] / norms[usable, None]).astype(np.float32)
 
 
 def _expected(
@@ -190,7 +183,7 @@ def _expected(
     # Without the mean: along it, vectors of length 1 cannot vary as their numbers do.
     spread = np.sqrt((units - mean) ** 2 @ variance)
     # The mean of the k greatest of n - 1 standard normal numbers (Blom, 1958).
-    greatest = norm.isf((np.arange(1, k + 1) - 0.375) / (n - 0.75)).mean()
+    greatest = -ndtri((np.arange(1, k + 1) - 0.375) / (n - 0.75)).mean()
     chance = np.minimum(units @ mean + spread * greatest, 1).mean()
     # The sum over all pairs is the square of the sum, without each vector's own square.
     return float(chance), float((total @ total - n) / (n * (n - 1)))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import UserError
-from ..locate import find_features, modalities_of, shipped
+from ..locate import check_feature_path, find_features, modalities_of, shipped
 from ..source import FeatureSource
 from .catalogue import Catalogue
 from .modality import ModalityFeatures
@@ -99,10 +99,7 @@ def _find(
     dataset: str, folder: Path, feature_path: Path | None, modalities: Sequence[str]
 ) -> dict[str, FeatureSource]:
     """Open the features by modality, as training finds them."""
-    if feature_path is not None and not feature_path.is_dir():
-        raise UserError(
-            f"There is no folder {feature_path}.", "Give the folder of the feature files."
-        )
+    check_feature_path(feature_path, modalities)
     folders = [folder, shipped()] if feature_path is None else [feature_path]
     found = list(dict.fromkeys(modalities)) or modalities_of(dataset, folders)
     if not found:

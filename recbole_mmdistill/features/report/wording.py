@@ -131,7 +131,7 @@ def closeness(overview: FeatureOverview) -> Table:
     """Tabulate the mean cosines of each modality that has any, and say what they tell."""
     verdicts = {
         True: "clearly nearer than by chance",
-        False: "hardly nearer than by chance, like random vectors",
+        False: "hardly nearer than by chance",
         None: "too few vectors to tell",
     }
     table = [["", "neighbours", "by chance", "all pairs", ""]]
