@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..features.looking.popularity import GROUPS, popularity_groups
+from ..features.popularity import GROUPS, popularity_groups
 
 ALL = "all"
 HISTORY = ("history: shortest third", "history: middle third", "history: longest third")
@@ -26,7 +26,7 @@ class Rows:
     users, items : list of str
         Tokens of the user and of the target.
     popularity : list of str
-        The target's group, see :mod:`recbole_mmdistill.features.looking.popularity`; counted are
+        The target's group, see :mod:`recbole_mmdistill.features.popularity`; counted are
         the targets of the training split.
     history : list of int
         How many targets the user has in the training split.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ..features.looking.popularity import RULE
+from ..features.popularity import RULE
 from .document import Table
 from .plan import Plan, Study
 from .ranking import UNSEEN, WHOLE
