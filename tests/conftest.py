@@ -8,7 +8,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch counts devices
 import pytest
 import torch
 
-import recbole_mmdistill  # noqa: F401  (mends RecBole before a test imports from it)
+import recbole_mmdistill  # noqa: F401  (fixes RecBole before a test imports from it)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,9 @@
 """RecBole's own trainer and loader use checkpoints of tensors and plain data."""
 
 import copy
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -184,9 +186,10 @@ def test_a_missing_checkpoint():
 
 
 def test_two_runs_of_one_second_have_two_checkpoints(monkeypatch):
-    from recbole.trainer import trainer as module
+    import recbole.utils.utils as module
 
-    monkeypatch.setattr(module, "get_local_time", lambda: "Jan-01-2030_00-00-00")
+    at_one_second = SimpleNamespace(now=lambda: datetime(2030, 1, 1))
+    monkeypatch.setattr(module, "datetime", SimpleNamespace(datetime=at_one_second))
     names = {trainer_of().saved_model_file for _ in range(2)}
     assert len(names) == 2
     assert all(name.startswith("saved/SASRec-Jan-01-2030_00-00-00-") for name in names)
