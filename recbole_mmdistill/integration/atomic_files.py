@@ -1,4 +1,4 @@
-"""Atomic files are read by this package's own reader, for every dataset."""
+"""Atomic files are read as they are written."""
 
 from __future__ import annotations
 

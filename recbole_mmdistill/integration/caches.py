@@ -1,8 +1,7 @@
-"""No pickled datasets: every run reads the atomic files anew, so nothing stale is ever served.
+"""No pickled datasets: every run reads the atomic files anew.
 
-RecBole's caches are pickles, which run what they say when they are loaded, and it looks at nothing
-but options to see whether one is still right. Reading the files takes seconds, and filters, numbers
-and splits follow from the options each time.
+RecBole's caches are pickles, which can run code, and it compares nothing but options to see whether
+one is still right. Reading the files takes seconds.
 """
 
 from __future__ import annotations

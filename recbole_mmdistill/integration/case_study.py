@@ -1,4 +1,4 @@
-"""Scores and recommendations for single users: one row for each user asked for, or an error."""
+"""Scores of single users: one row for each."""
 
 from __future__ import annotations
 

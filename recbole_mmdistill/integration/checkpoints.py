@@ -1,4 +1,4 @@
-"""Checkpoints are tensors and plain data, never code, for every model.
+"""Checkpoints are tensors and plain data, never code.
 
 Beside what RecBole keeps, a file has the tokens of users and items, hashes of the data, versions,
 options, and the random state, so that a run that was stopped goes on as if it had not been.

@@ -1,6 +1,6 @@
-"""RecBole works with today's numpy, pandas, scipy, torch, hyperopt, and without ray.
+"""Today's numpy, pandas, scipy, torch and hyperopt, and no ray.
 
-Each fix first tries what would fail. With the libraries of RecBole's day nothing is changed.
+Each fix first tries what would fail. With libraries of RecBole's own day nothing is changed.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def numpy_aliases() -> None:
     """Put back old names of numpy, such as ``np.float`` (gone in 1.24) and ``np.float_`` (2.0).
 
     RecBole uses them in data/interaction.py:31, data/dataset/dataset.py:652 and
-    evaluator/metrics.py. config/configurator.py:628 sets some of them, too late for a process that
-    only loads a checkpoint.
+    evaluator/metrics.py:90. A config sets some of them (config/configurator.py:629), too late for a
+    process that only loads a checkpoint.
     """
     for name, value in _NUMPY_NAMES.items():
         if name not in vars(np):

@@ -1,4 +1,4 @@
-"""Settings are read as data, never as code, and checked together before anything is loaded."""
+"""Settings are data, never code, and are checked before anything is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes work without a GPU, and report what one process would."""
+"""Several processes work without a GPU, and measure what one would."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Time order without rounding, for every sequential model.
+"""The order of time is exact.
 
-The time field stays in float64 until the interactions are sorted and split. Models get float32, as
-in RecBole.
+Every sequential model, also one of RecBole's own, gets its interactions in their true order: the
+time field stays in float64 until they are sorted and split.
 """
 
 from __future__ import annotations

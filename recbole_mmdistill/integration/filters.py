@@ -1,4 +1,4 @@
-"""Filters say what they leave out, and refuse to leave nothing."""
+"""Filters say what they leave out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Texts that RecBole hands to ``eval`` are looked up or read as literals instead.
+"""No text is evaluated as Python.
 
-``eval`` runs whatever a text says. Both modules here get a name ``eval`` of their own, which stands
-before Python's. The settings are read in :mod:`.config`.
+``eval`` runs whatever a text says. Each module below gets a function ``eval`` of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Users and items keep their embeddings when a checkpoint meets data that has changed.
+"""Users and items keep their embeddings when the data has changed.
 
 RecBole numbers users and items by their first appearance in the files, and a row of an embedding
 belongs to a number. Here a dataset takes over a checkpoint's numbers, new tokens get the numbers

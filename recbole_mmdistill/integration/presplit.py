@@ -1,4 +1,4 @@
-"""Files that are split already (``benchmark_filename``) may be two, and of plain interactions.
+"""Files that are split already may be two, and of plain interactions.
 
 RecBole takes three files, whose every row has its history as a list. Here histories are made of
 plain interactions: what a user did before in time, whichever file it is in.

@@ -1,4 +1,4 @@
-"""RecBole finds this package's models, datasets and dataloader by their names."""
+"""RecBole finds this package's models by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splits that RecBole cannot train on or measure are refused before anything is trained."""
+"""Splits with nothing to train on or to test on are refused."""
 
 from __future__ import annotations
 

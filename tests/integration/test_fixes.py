@@ -10,6 +10,7 @@ import pytest
 import recbole
 
 from recbole_mmdistill import integration
+from recbole_mmdistill.integration.document import fixes_page
 from recbole_mmdistill.integration.fixes import Fix, all_fixes, extends, replaces
 from tests.integration.builders import SMALL, write_dataset
 
@@ -132,3 +133,9 @@ def test_each_says_where_recbole_breaks(fix):
     assert cited
     for file, line in cited:
         assert int(line) <= len((RECBOLE / file).read_text(encoding="utf-8").splitlines())
+
+
+def test_the_page_is_up_to_date():
+    command = "python -m recbole_mmdistill.integration.document docs/recbole-fixes.md"
+    page = Path(__file__).parents[2] / "docs/recbole-fixes.md"
+    assert page.read_text(encoding="utf-8") == fixes_page(), f"run `{command}`"
