@@ -201,8 +201,8 @@ def _gpu() -> Iterator[Finding]:
         memory = properties.total_memory / 2**30
         yield _found(
             "GPU",
-            f"{number}: {properties.name}, {memory:.0f} GiB, CUDA {torch.version.cuda}, its products "
-            "are right",
+            f"{number}: {properties.name}, {memory:.0f} GiB, CUDA {torch.version.cuda}, "
+            "its products are right",
         )
 
 
