@@ -33,6 +33,8 @@ MODULES = (
     "registration",
 )
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 
 @dataclass
 class Fix:
@@ -47,7 +49,8 @@ class Fix:
     needed : callable
         Whether RecBole breaks without it, with the libraries that are installed.
     new_value : callable or None
-        Gives what takes a name's place, of what is there; None if the function does it all.
+        Gives what takes a name's place, of the function and of what is there; None if a call of
+        the function does it all.
     active : bool or None
         Whether it was needed; None before :meth:`apply`.
     originals : dict of str to object
@@ -57,7 +60,7 @@ class Fix:
     function: Callable[..., Any]
     names: tuple[str, ...]
     needed: Callable[[], bool]
-    new_value: Callable[[Any], Any] | None
+    new_value: Callable[[Any, Any], Any] | None
     active: bool | None = field(default=None, init=False)
     originals: dict[str, Any] = field(default_factory=dict, init=False)
 
@@ -94,7 +97,7 @@ class Fix:
         for name in self.names:
             owner, attribute = _locate(name)
             self.originals[name] = getattr(owner, attribute, None)
-            setattr(owner, attribute, self.new_value(self.originals[name]))
+            setattr(owner, attribute, self.new_value(self.function, self.originals[name]))
 
 
 _by_name: dict[str, Fix] = {}
@@ -118,7 +121,7 @@ def _always() -> bool:
     return True
 
 
-def replaces(*names: str, needed: Callable[[], bool] = _always) -> Callable[..., Any]:
+def replaces(*names: str, needed: Callable[[], bool] = _always) -> Decorator:
     """Let a function take the place of RecBole's own.
 
     Parameters
@@ -133,71 +136,46 @@ def replaces(*names: str, needed: Callable[[], bool] = _always) -> Callable[...,
     callable
         A decorator, which leaves the function as it is.
     """
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        return _register(Fix(function, names, needed, lambda _: function))
-
-    return decorate
+    return functools.partial(_register, names, needed, lambda function, _: function)
 
 
-def extends(*names: str, needed: Callable[[], bool] = _always) -> Callable[..., Any]:
+def extends(*names: str, needed: Callable[[], bool] = _always) -> Decorator:
     """Let a function be called in place of RecBole's own, with that as its first argument.
 
-    Parameters
-    ----------
-    *names : str
-        Where RecBole has it.
-    needed : callable
-        As for :func:`replaces`.
-
-    Returns
-    -------
-    callable
-        A decorator, which leaves the function as it is.
+    Takes and returns the same as :func:`replaces`.
     """
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        def new_value(recboles: Any) -> Any:
-            @functools.wraps(recboles, updated=())
-            def extended(*args: Any, **kwargs: Any) -> Any:
-                return function(recboles, *args, **kwargs)
-
-            return extended
-
-        return _register(Fix(function, names, needed, new_value))
-
-    return decorate
+    return functools.partial(_register, names, needed, _extend)
 
 
-def patches(*names: str, needed: Callable[[], bool] = _always) -> Callable[..., Any]:
+def patches(*names: str, needed: Callable[[], bool] = _always) -> Decorator:
     """Let a function without arguments be called once, which changes something by itself.
 
-    Parameters
-    ----------
-    *names : str
-        What it changes.
-    needed : callable
-        As for :func:`replaces`.
-
-    Returns
-    -------
-    callable
-        A decorator, which leaves the function as it is.
+    Takes and returns the same as :func:`replaces`.
     """
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        return _register(Fix(function, names, needed, None))
-
-    return decorate
+    return functools.partial(_register, names, needed, None)
 
 
-def _register(fix: Fix) -> Callable[..., Any]:
-    for name in fix.names:
+def _extend(function: Callable[..., Any], recboles: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(recboles, updated=())
+    def extended(*args: Any, **kwargs: Any) -> Any:
+        return function(recboles, *args, **kwargs)
+
+    return extended
+
+
+def _register(
+    names: tuple[str, ...],
+    needed: Callable[[], bool],
+    new_value: Callable[[Any, Any], Any] | None,
+    function: Callable[..., Any],
+) -> Callable[..., Any]:
+    fix = Fix(function, names, needed, new_value)
+    for name in names:
         if name in _by_name:
             raise ValueError(f"{name} is fixed by {_by_name[name].name} and by {fix.name}")
         _by_name[name] = fix
     _fixes.append(fix)
-    return fix.function
+    return function
 
 
 def _locate(name: str) -> tuple[Any, str]:

@@ -113,7 +113,7 @@ def test_applying_them_again_changes_nothing():
 
 
 def test_a_fix_that_is_not_needed_changes_nothing():
-    fix = Fix(len, ("recbole.trainer.trainer:len",), lambda: False, lambda original: len)
+    fix = Fix(len, ("recbole.trainer.trainer:len",), lambda: False, lambda function, _: function)
     fix.apply()
     from recbole.trainer import trainer
 
