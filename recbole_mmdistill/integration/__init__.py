@@ -23,9 +23,6 @@ def install() -> None:
     compat.import_recbole()
     for fix in fixes.all_fixes():
         fix.apply()
-    from . import watching
-
-    watching.install()
 
 
 def install_with_recbole() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 from contextlib import closing
 from typing import Any
@@ -141,18 +140,6 @@ def ensure_dir(dir_path: str) -> None:
     utils/utils.py:51 looks whether it is there, and then makes it: of two processes one fails.
     """
     os.makedirs(dir_path, exist_ok=True)
-
-
-@extends("recbole.trainer.trainer:get_local_time")
-def unique_time(original: Any) -> str:
-    """Name each run's checkpoint differently, and alike in all of its processes.
-
-    trainer/trainer.py:132 names it by each process's own clock, to the second.
-    """
-    name = [f"{original()}-{secrets.token_hex(4)}"]
-    if torch.distributed.is_initialized():
-        torch.distributed.broadcast_object_list(name, src=0)
-    return name[0]
 
 
 @extends("recbole.trainer.trainer:Trainer.evaluate")

@@ -28,6 +28,7 @@ MODULES = (
     "checkpoints",
     "loading",
     "numbering",
+    "trainer",
     "distributed",
     "case_study",
     "registration",

@@ -1,9 +1,7 @@
 """RecBole's own trainer and loader use checkpoints of tensors and plain data."""
 
 import copy
-from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -186,10 +184,9 @@ def test_a_missing_checkpoint():
 
 
 def test_two_runs_of_one_second_have_two_checkpoints(monkeypatch):
-    import recbole.utils.utils as module
+    from recbole.trainer import trainer as module
 
-    at_one_second = SimpleNamespace(now=lambda: datetime(2030, 1, 1))
-    monkeypatch.setattr(module, "datetime", SimpleNamespace(datetime=at_one_second))
+    monkeypatch.setattr(module, "get_local_time", lambda: "Jan-01-2030_00-00-00")
     names = {trainer_of().saved_model_file for _ in range(2)}
     assert len(names) == 2
     assert all(name.startswith("saved/SASRec-Jan-01-2030_00-00-00-") for name in names)
