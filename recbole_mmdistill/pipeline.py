@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .console import describe_data, describe_settings, format_table
 from .errors import UserError
 from .files import check_writable, write_json
-from .processes import run_in_processes
+from .processes import launched_group, run_in_processes
 from .settings import Checked
 
 if TYPE_CHECKING:
@@ -315,13 +315,21 @@ def run_request(request: Request, say: Say = print, verbose: bool = False) -> di
     started = time.time()
     if request.metrics_file:
         check_metrics_file(Path(request.metrics_file))
+    launched = launched_group()
+    if launched is not None and request.nproc != 1:
+        raise UserError(
+            f"nproc is {request.nproc}, but the processes were started by torchrun.",
+            "Leave nproc out: torchrun's --nproc_per_node says how many there are.",
+        )
     if request.nproc == 1:
-        summary = _run_rank(None, request, {}, say, verbose)
+        summary = _run_process(launched, request, say, verbose)
     else:
-        from .integration.distributed import settings_of_group
+        from .integration.distributed import group_to_start
 
-        group = settings_of_group(request.nproc)
-        summary, *_ = run_in_processes(_run_rank, request.nproc, request, group, say, verbose)
+        group = group_to_start(request.nproc)
+        summary, *_ = run_in_processes(_run_rank, request.nproc, group, request, say, verbose)
+    if not _is_first(launched):
+        return summary
     summary["seconds"] = round(time.time() - started, 1)
     if summary["checkpoint"]:
         say(f"Best model: {summary['checkpoint']}")
@@ -332,25 +340,30 @@ def run_request(request: Request, say: Say = print, verbose: bool = False) -> di
     return summary
 
 
-def _run_rank(
-    rank: int | None, request: Request, group: Mapping[str, Any], say: Say, verbose: bool
+def _run_rank(rank: int, group: dict[str, Any], *args: Any) -> dict[str, Any]:
+    return _run_process({**group, "local_rank": rank}, *args)
+
+
+def _run_process(
+    group: Mapping[str, Any] | None, request: Request, say: Say, verbose: bool
 ) -> dict[str, Any]:
-    """Run in this process, alone (no rank) or as one of a group, of which the first speaks."""
-    settings = Checked({**request.settings, **group})
-    if rank is not None:
-        settings["local_rank"] = rank
-    if rank:
+    """Run in this process, alone or as one of a group, of which the first speaks."""
+    if not _is_first(group):
         say, verbose = _say_nothing, False
     made = run(
         request.model,
         request.dataset,
-        settings,
+        Checked({**request.settings, **(group or {})}),
         request.config_files,
         say=say,
         verbose=verbose,
         resume=request.resume,
     )
     return made.summary()
+
+
+def _is_first(group: Mapping[str, Any] | None) -> bool:
+    return group is None or group["offset"] + group["local_rank"] == 0
 
 
 def check_surroundings(config: Any) -> None:

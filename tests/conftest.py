@@ -9,7 +9,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch counts devices
 import pytest
 import torch
 
-import recbole_mmdistill  # noqa: F401  (mends RecBole before a test imports from it)
+import recbole_mmdistill  # noqa: F401  (fixes RecBole before a test imports from it)
 
 
 def pytest_collection_finish():

@@ -13,44 +13,49 @@ import torch
 _ROWS_AT_ONCE = 256  # scores of all branches over all items are held for so many rows
 
 
-def install() -> None:
-    """Let the trainer watch the branches of a model that has several (``watch_branches``).
+def follow_branches(trainer: Any) -> None:
+    """Let a new trainer gather what its model's branches learn (``watch_branches``).
 
-    After each validation the trainer's TensorBoard writer gets, by branch, the mean training loss
-    and gradient norm of the epoch, NDCG@10 on validation rows, and the agreement of each pair of
-    branches there (:func:`~recbole_mmdistill.model.agreement.compare_branches`).
-    ``trainer.branch_history`` keeps the same.
+    Parameters
+    ----------
+    trainer : recbole.trainer.Trainer
+        ``trainer.branch_history`` is filled by :func:`record_branches`.
     """
-    from recbole.trainer import Trainer
-
     from ..model.objective import LossStatistics
 
-    init, valid_epoch = Trainer.__init__, Trainer._valid_epoch
+    trainer.branch_history = []
+    if _is_watched(trainer):
+        trainer._losses = LossStatistics(trainer.model.objective)
+        trainer._gradients = _GradientNorms(trainer.model)
+        trainer.optimizer.register_step_pre_hook(trainer._gradients)
 
-    def __init__(self: Any, config: Any, model: Any) -> None:
-        init(self, config, model)
-        self.branch_history = []
-        if _is_watched(self):
-            self._losses = LossStatistics(model.objective)
-            self._gradients = _GradientNorms(model)
-            self.optimizer.register_step_pre_hook(self._gradients)
 
-    def _valid_epoch(self: Any, valid_data: Any, show_progress: bool = False) -> Any:
-        score, result = valid_epoch(self, valid_data, show_progress)
-        self.valid_result = result  # a checkpoint of this epoch holds it
-        if _is_watched(self):
-            epoch = max(self.train_loss_dict, default=0)
-            found = {
-                **self._losses.take(),
-                **self._gradients.take(),
-                **_compare_on(self.model, valid_data, self.device, self.config["watch_branches"]),
-            }
-            self.branch_history.append(found)
-            for name, value in found.items():
-                self.tensorboard.add_scalar(f"branches/{name}", value, epoch)
-        return score, result
+def record_branches(trainer: Any, valid_data: Any) -> None:
+    """Record what the branches have learned in an epoch, after its validation.
 
-    Trainer.__init__, Trainer._valid_epoch = __init__, _valid_epoch
+    ``trainer.branch_history`` and the trainer's TensorBoard writer get, by branch, the epoch's mean
+    training loss and gradient norm, NDCG@10 on validation rows, and the agreement of each pair of
+    branches there (:func:`~recbole_mmdistill.model.agreement.compare_branches`).
+
+    Parameters
+    ----------
+    trainer : recbole.trainer.Trainer
+        Of which nothing is recorded if its model has one branch, or ``watch_branches`` is 0.
+    valid_data : recbole.data.dataloader.AbstractDataLoader
+        What it was validated on.
+    """
+    if not _is_watched(trainer):
+        return
+    epoch = max(trainer.train_loss_dict, default=0)
+    n_rows = trainer.config["watch_branches"]
+    found = {
+        **trainer._losses.take(),
+        **trainer._gradients.take(),
+        **_compare_on(trainer.model, valid_data, trainer.device, n_rows),
+    }
+    trainer.branch_history.append(found)
+    for name, value in found.items():
+        trainer.tensorboard.add_scalar(f"branches/{name}", value, epoch)
 
 
 def _is_watched(trainer: Any) -> bool:
@@ -141,7 +146,7 @@ def watch_training(trainer: Any) -> Iterator[list[dict[str, Any]]]:
     list of dict
         ``train_cpu_seconds`` and ``loss`` of each epoch; where it was validated
         ``valid_cpu_seconds`` and ``valid`` (the metric that decides when to stop); and
-        ``branches``, what :func:`install` watches.
+        ``branches``, what :func:`record_branches` records.
     """
     epochs: list[dict[str, Any]] = []
     train_epoch, valid_epoch = trainer._train_epoch, trainer._valid_epoch
