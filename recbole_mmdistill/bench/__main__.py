@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
-from . import data, epoch, extraction, importing, report, whitening
+from . import data, epoch, extraction, importing, report, step, whitening
 
 _BENCHMARKS: dict[str, Any] = {
     "epoch": epoch.measure,
     "branches": epoch.measure_branches,
     "data": data.measure,
     "import": importing.measure,
+    "step": step.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
     "whitening": whitening.measure,
@@ -27,6 +28,7 @@ _FILES = {
     "import": (),
     "extraction": ("data", "weights", "encoder"),
     "extraction-memory": ("encoder",),
+    "step": (),
     "whitening": (),
 }
 
