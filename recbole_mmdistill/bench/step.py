@@ -6,6 +6,7 @@ Views and look-ups of shapes are none. SASRec is RecBole's own, on the same data
 
 from __future__ import annotations
 
+import copy
 import logging
 import statistics
 import tempfile
@@ -14,12 +15,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..model import losses
 from . import report
 from .synthetic import shop_settings
 
@@ -147,6 +150,48 @@ def count_calls(training: Training) -> tuple[dict[str, int], dict[str, int]]:
         with training.parts(begin):
             training.step(batch, begin)
     return dict(calls.by_part.most_common()), dict(calls.by_operator.most_common(20))
+
+
+def count_launches(training: Training) -> dict[str, int]:
+    """Count the operator calls of a step as it runs on a GPU, without one.
+
+    Tensors of the device ``meta`` have shapes alone; a step that asks for a value of one fails. The
+    recurrence is one call of cuDNN and one in backward there, each of some launches a position of
+    the histories; here it is a part of its own.
+    """
+    model = copy.deepcopy(training.model).to("meta")
+    of_cpu, _ = count_calls(training)
+    optimizer = SimpleNamespace(zero_grad=model.zero_grad, step=lambda: None)  # fused on a GPU too
+    on_meta = copy.copy(training)
+    vars(on_meta).update(model=model, optimizer=optimizer)
+    seeded, gru = losses.seeded, torch._VF.gru  # type: ignore[attr-defined]
+    with Calls() as calls:
+
+        def begin(part: str) -> None:
+            calls.part = part
+
+        def counted_gru(x: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
+            before = calls.part
+            begin("recurrence in cuDNN")
+            if x.requires_grad:
+                x.register_hook(lambda _: begin("sequence encoder, backward"))
+            states, last = gru(x, *args)
+            states.register_hook(lambda _: begin("recurrence in cuDNN"))
+            begin(before)
+            return states, last
+
+        losses.seeded = lambda on, seed: None  # type: ignore[assignment,return-value]
+        torch._VF.gru = counted_gru  # type: ignore[attr-defined]
+        try:
+            for _ in range(2):  # the second knows the optimiser's state
+                calls.by_part.clear()
+                calls.by_operator.clear()
+                with on_meta.parts(begin):
+                    on_meta.step(training.batch().to("meta"), begin)
+        finally:
+            losses.seeded, torch._VF.gru = seeded, gru  # type: ignore[attr-defined]
+    print(calls.by_operator.most_common(60))
+    return {**dict(calls.by_part.most_common()), "optimiser": of_cpu["optimiser"]}
 
 
 def time_parts(training: Training, n_steps: int = _STEPS) -> dict[str, float]:

@@ -31,6 +31,7 @@ def install() -> None:
         presplit,
         registration,
         splits,
+        training,
         watching,
     )
 
@@ -45,6 +46,7 @@ def install() -> None:
     checkpoints.install()
     distributed.install()
     registration.install()
+    training.install()
     watching.install()
 
 
