@@ -83,7 +83,8 @@ class Combination(nn.Module):
         """
         every = list(range(len(self.fixed_weight)))
         chosen = every if branches is None else list(branches)
-        logit, log_factor = self.weight_logit, self.log_missing_factor
+        logit = self.weight_logit
+        log_factor: Tensor | None = self.log_missing_factor
         weight = self.fixed_weight if logit is None else logit.softmax(0)
         if chosen != every:  # a list as an index is copied to the device, which waits
             weight = weight[chosen]

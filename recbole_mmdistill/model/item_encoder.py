@@ -150,12 +150,8 @@ class IMTEncoder(ItemEncoder):
             )
             for _ in range(imt_layers)
         )
-        n_sources = len(self.sources)
-        self.heads = nn.Sequential(
-            LinearStack(n_sources, hidden_size, hidden_size),
-            nn.LeakyReLU(),
-            LinearStack(n_sources, hidden_size, hidden_size),
-        )
+        first, last = (LinearStack(len(self.sources), hidden_size, hidden_size) for _ in range(2))
+        self.heads = nn.Sequential(first, nn.LeakyReLU(), last)
 
     def forward(self, inputs: Mapping[str, SourceTokens]) -> Tensor:
         """See :class:`ItemEncoder`."""
@@ -177,7 +173,8 @@ class IMTEncoder(ItemEncoder):
         A transformer of random weights would only blur what the sources say for themselves.
         """
         if self.residual:
-            nn.init.zeros_(self.heads[-1].weight)
+            *_, weight, _ = self.heads.parameters()
+            nn.init.zeros_(weight)
 
     def _mask(self, inputs: Mapping[str, SourceTokens], first: Sequence[int]) -> Tensor:
         """Which query may see which key: bool ``[n_items, 1, n_tokens, n_tokens]``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ class GRUStack(nn.Module):
         return x
 
 
-def as_one_network(x: Tensor, layers: list[tuple[Tensor, ...]]) -> Tensor:
+def as_one_network(x: Tensor, layers: Sequence[Sequence[Tensor]]) -> Tensor:
     """Read with one network of ``n`` times the width, whose weights are blocks: one call of cuDNN.
 
     Most of its products are with zeros. But on a GPU a recurrence takes the time of its launches.
@@ -66,7 +67,7 @@ def as_one_network(x: Tensor, layers: list[tuple[Tensor, ...]]) -> Tensor:
     ----------
     x : Tensor
         ``[n, batch_size, seq_len, in_size]``.
-    layers : list of tuple of Tensor
+    layers : sequence of sequence of Tensor
         ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh`` of each.
 
     Returns
@@ -165,8 +166,7 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         of_state, new, states, weight = ctx.saved_tensors
-        seq_len, n, batch_size, width = of_state.shape
-        size = width // 3
+        size = new.size(-1)
         grad = grads[0].transpose(0, 1)
         r, z, n_state = of_state.split(size, dim=-1)
         before = states[:, :-1].transpose(0, 1)

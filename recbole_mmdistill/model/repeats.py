@@ -71,7 +71,9 @@ class RepeatBias(nn.Module):
         latest = (distance >= 0) & (_next_occurrence(item_seq)[row] > position[:, None])
         latest &= item_seq[row] > 0
         doubling = torch.log2(distance.clamp(min=0) + 1.0).long()
-        return torch.where(latest, F.embedding(doubling, self.weight[:, None])[..., 0] * _LEARNING_RATE_FACTOR, 0.0), latest
+        return torch.where(
+            latest, F.embedding(doubling, self.weight[:, None])[..., 0] * _LEARNING_RATE_FACTOR, 0.0
+        ), latest
 
     def candidates(
         self, item_seq: Tensor, row: Tensor, position: Tensor, index: Tensor, n_candidates: int
