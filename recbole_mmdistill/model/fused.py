@@ -20,7 +20,7 @@ from . import device
 from .losses import Distillation
 from .step_scores import MASKED, StepScores
 
-_CPU_BLOCK = 2**17  # logits of one branch in a block: a dozen such tensors stay in the cache
+_CPU_BLOCK = 2**15  # logits of one branch in a block: a dozen such tensors stay in the cache
 _GPU_BLOCK = 2**26
 
 
@@ -104,11 +104,12 @@ class _BlockwiseLoss(torch.autograd.Function):
             n_block = max(1, block // item.size(1))
             for first in range(0, scores.n_rows, n_block):
                 sums.add_block(slice(first, min(first + n_block, scores.n_rows)))
+            ce, mean_ce, kd = sums.losses()
         ctx.save_for_backward(sums.grad_user, sums.grad_item, sums.grad_weight, sums.grad_bias)
-        total = weights.ce * sums.ce.sum() + weights.kd * sums.kd.sum()
-        total = total + (weights.mean_ce or weights.combination) * sums.mean_ce
-        ctx.mark_non_differentiable(sums.ce, sums.kd)
-        return total, sums.ce, sums.kd
+        total = weights.ce * ce.sum() + weights.kd * kd.sum()
+        total = total + (weights.mean_ce or weights.combination) * mean_ce
+        ctx.mark_non_differentiable(ce, kd)
+        return total, ce, kd
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -147,9 +148,10 @@ class _Sums:
         self.asks_mean = several and (bool(weights.mean_ce) or self.grad_weight is not None)
         has_mean = self.asks_mean or (self.teaches and any(t == n_branches for t, _ in self.pairs))
         self.n = n_branches + has_mean
-        self.ce = torch.zeros(n_branches, **options)
-        self.mean_ce = torch.zeros((), **options)
-        self.kd = torch.zeros(len(pairs), **options)
+        # Of each row, for the values of the losses: minus log-probabilities of the target, and
+        # what there is of the divergences.
+        self.missed = torch.empty(self.n, scores.n_rows, 1, **options)
+        self.divergence = torch.zeros(len(pairs), scores.n_rows, 1, **options)
         self.grad_user = torch.empty(self.user.shape, **options)
         self.grad_item = torch.zeros(self.item.shape, **options)
         # Of each branch's rows, those whose target has its source: the mean runs over these.
@@ -158,7 +160,6 @@ class _Sums:
         if has_mean:
             scale.append(torch.full_like(valid[:1], 1 / scores.n_rows))
         self.valid, self.scale = valid, torch.cat(scale)
-        self.share = 1 / valid.sum(1).clamp(min=1)
         absent = scores.absent
         self.mask = None if absent is None else MASKED * absent[:, None].float()
         self.common = None if absent is None or not self.teaches else self._common(absent)
@@ -172,6 +173,15 @@ class _Sums:
         either = [absent[teacher] | absent[student] for teacher, student in self.pairs]
         return (~torch.stack(either, dim=1)).float()
 
+    def losses(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The branches' cross entropies, that of the final score, and the pairs' divergences."""
+        n_branches, n_rows = self.scores.n_branches, self.scores.n_rows
+        missed = self.missed[:n_branches] * self.valid
+        ce = missed.sum((1, 2)) / self.valid.sum((1, 2)).clamp(min=1)
+        mean_ce = self.missed[-1].sum() / n_rows if self.asks_mean else ce.new_zeros(())
+        tau = 1.0 if self.distillation is None else self.distillation.temperature
+        return ce, mean_ce, self.divergence.sum((1, 2)).mul_(tau**2 / n_rows)
+
     def add_block(self, rows: slice) -> None:
         n_branches, scores = self.scores.n_branches, self.scores
         logits = self._logits(rows)
@@ -179,10 +189,7 @@ class _Sums:
         mass = torch.sub(logits, top).exp_()  # probabilities times their sum
         total = mass.sum(2, keepdim=True)
         target = scores.target[rows, None].expand(self.n, -1, 1)
-        loss = (top + total.log()).sub_(logits.gather(2, target))
-        self.ce += (loss[:n_branches] * self.valid[:, rows]).sum((1, 2)) * self.share[:, 0]
-        if self.asks_mean:
-            self.mean_ce += loss[n_branches].sum() / scores.n_rows
+        self.missed[:, rows] = total.log().add_(top).sub_(logits.gather(2, target))
         # Before the probabilities become gradients, in place.
         tempered = self._tempered(logits, top, mass, rows) if self.teaches else None
         scale = self.scale[:, rows]
@@ -192,7 +199,7 @@ class _Sums:
                 scores.mean_weight[:, None], gradient[n_branches], value=self.weights.mean_ce
             )
         if tempered is not None:
-            self._distill(logits, *tempered, gradient)
+            self._distill(logits, top, tempered, gradient, rows)
         if self.grad_weight is not None:
             of_weight = logits[:n_branches].mul_(gradient[n_branches]).sum(1)
             self.grad_weight.add_(of_weight, alpha=self.weights.combination)
@@ -227,10 +234,8 @@ class _Sums:
                 mean.masked_fill_(scores.padding, MASKED)
         return logits
 
-    def _tempered(
-        self, logits: Tensor, top: Tensor, mass: Tensor, rows: slice
-    ) -> tuple[Tensor, Tensor]:
-        """Softmaxes at the temperature, and the logarithms of their sums.
+    def _tempered(self, logits: Tensor, top: Tensor, mass: Tensor, rows: slice) -> Tensor:
+        """Exponentials of the logits at the temperature, the highest about 1.
 
         The correction by ``log_q`` is not divided by the temperature: see
         :class:`.losses.Distillation`.
@@ -244,47 +249,53 @@ class _Sums:
         log_q = self.scores.log_q_of_rows(rows)
         if log_q is not None and tau != 1:
             tempered *= (log_q * (1 / tau - 1)).exp()
-        total = tempered.sum(2, keepdim=True)
-        return tempered.div_(total), total.log().add_(top, alpha=1 / tau)
+        return tempered
 
     def _distill(
-        self, logits: Tensor, probability: Tensor, log_sum: Tensor, gradient: Tensor
+        self, logits: Tensor, top: Tensor, tempered: Tensor, gradient: Tensor, rows: slice
     ) -> None:
         """Add a block's divergences to the loss and to the branches' gradients."""
         assert self.distillation is not None
-        tau, scores = self.distillation.temperature, self.scores
-        scale = self.weights.kd * tau / scores.n_rows
-        gap = torch.stack([log_sum[t] - log_sum[s] for t, s in self.pairs])
-        keep_t = keep_s = None
-        if self.common is not None:
+        tau, n_rows = self.distillation.temperature, self.scores.n_rows
+        scale = self.weights.kd * tau / n_rows
+        teachers, students = zip(*self.pairs)
+        if self.common is None:
+            mass = tempered.sum(2, keepdim=True)
+            of_teacher, of_student = (
+                torch.stack([mass[b] for b in s]) for s in (teachers, students)
+            )
+            share_t, share_s = 1 / of_teacher, 1 / of_student
+        else:
             # A row that knows no candidate with both sources has nothing to compare.
-            mass = (probability @ self.common).unbind(-1)
-            mass_t = torch.stack([of[t] for of, (t, _) in zip(mass, self.pairs)])[..., None]
-            mass_s = torch.stack([of[s] for of, (_, s) in zip(mass, self.pairs)])[..., None]
-            known = torch.minimum(mass_t, mass_s) > 0
-            mass_t, mass_s = mass_t.masked_fill_(~known, 1), mass_s.masked_fill_(~known, 1)
-            keep_t, keep_s = known / mass_t, known / mass_s
-            gap = (gap + mass_t.log_() - mass_s.log_()) * known
-        divergences = []
+            masses = (tempered @ self.common).unbind(-1)
+            of_teacher, of_student = (
+                torch.stack([mass[b] for mass, b in zip(masses, side)])[..., None]
+                for side in (teachers, students)
+            )
+            known = torch.minimum(of_teacher, of_student) > 0
+            of_teacher.masked_fill_(~known, 1)
+            of_student.masked_fill_(~known, 1)
+            share_t, share_s = known / of_teacher, known / of_student
         for number, (teacher, student) in enumerate(self.pairs):
-            of_teacher, of_student = probability[teacher], probability[student]
-            if self.common is not None and keep_t is not None and keep_s is not None:
-                both = self.common[:, number]
-                of_teacher = (of_teacher * both).mul_(keep_t[number])
-                of_student = (of_student * both).mul_(keep_s[number])
+            q_t, q_s = tempered[teacher], tempered[student]
+            if self.common is not None:
+                q_t, q_s = q_t * self.common[:, number], q_s * self.common[:, number]
             # The correction by log_q is the same on both sides.
             difference = torch.sub(logits[teacher], logits[student])
-            divergence = (of_teacher * difference).sum(1, keepdim=True)
-            divergences.append(divergence)
-            gradient[student].add_(of_student, alpha=scale).sub_(of_teacher, alpha=scale)
+            mean = (q_t * difference).sum(1, keepdim=True).mul_(share_t[number])
+            gap = (of_teacher[number] / of_student[number]).log_()
+            gap = gap.add_(top[teacher] - top[student], alpha=1 / tau)
+            if self.common is not None:
+                gap *= known[number]
+            self.divergence[number, rows] = torch.sub(mean / tau, gap)
+            gradient[student].addcmul_(q_s, share_s[number], value=scale)
+            gradient[student].addcmul_(q_t, share_t[number], value=-scale)
             if not self.distillation.detach_teacher:
-                towards = difference.sub_(divergence).mul_(of_teacher).mul_(scale / tau)
-                if teacher == scores.n_branches:
-                    gradient[:teacher].addcmul_(scores.mean_weight[:, None], towards)
+                towards = difference.sub_(mean).mul_(q_t).mul_(share_t[number] * (scale / tau))
+                if teacher == self.scores.n_branches:
+                    gradient[:teacher].addcmul_(self.scores.mean_weight[:, None], towards)
                 else:
                     gradient[teacher] += towards
-        divergence = torch.stack(divergences).div_(tau).sub_(gap)
-        self.kd.add_(divergence.sum((1, 2)), alpha=tau**2 / scores.n_rows)
 
     def _add_products(self, gradient: Tensor, rows: slice) -> None:
         """What a block's gradient of the logits says of users and items."""
