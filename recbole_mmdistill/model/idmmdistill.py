@@ -18,6 +18,7 @@ from . import device
 from .averaging import WeightAverage
 from .build import build_network, build_objective, build_sampler
 from .candidates import Catalogue
+from .earlier import stack_branches
 from .item_encoder import ID
 from .options import check_options
 from .positions import Positions, find_positions, last_items, positions_at
@@ -99,6 +100,7 @@ class IDMMDistill(SequentialRecommender):
         self.register_buffer("_present", torch.empty(0), persistent=False)
         self.register_buffer("_targets", self.train_count > 0, persistent=False)
         self._derive_from_counts()
+        self.register_load_state_dict_pre_hook(stack_branches)
         self.register_load_state_dict_post_hook(lambda model, _: model._read_counts())
         # RecBole's trainer never tells a model the epoch, and a run may be resumed: so the model
         # counts its own steps, and keeps the count in its checkpoint.
