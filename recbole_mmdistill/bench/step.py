@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..integration.training import to_device
 from ..model import losses
 from . import report
 from .synthetic import shop_settings
@@ -85,11 +86,19 @@ class Training:
         self.optimizer = self.trainer.optimizer
         self._batches: Iterator[Any] = iter(())
 
+    def epoch(self, number: int) -> None:
+        """Train an epoch through RecBole's trainer."""
+        self.trainer._train_epoch(self.train_data, number, show_progress=False)
+
+    def evaluate(self) -> None:
+        """Rank the test targets among all items, through RecBole's trainer."""
+        self.trainer.evaluate(self.test_data, load_best_model=False, show_progress=False)
+
     def batch(self) -> Any:
         """The next batch of an endless training."""
         while True:
             for batch in self._batches:
-                return batch.to(self.trainer.device)
+                return to_device(batch, self.trainer.device)
             self._batches = iter(self.train_data)
 
     def step(self, batch: Any, begin: Callable[[str], None] = lambda part: None) -> None:
