@@ -123,7 +123,8 @@ class FeatureTable:
         parts = []
         for chunk in torch.arange(len(self._on[torch.device("cpu")][2])).split(_CHUNK):
             values, mask = self(chunk)
-            parts.append((whiten(values.to(on)), mask.to(on)))
+            with device.full_precision(mask.to(on)):
+                parts.append((whiten(values.to(on)), mask.to(on)))
         values, mask = (torch.cat(part) for part in zip(*parts))
         return values, mask
 
