@@ -29,6 +29,7 @@ MODULES = (
     "loading",
     "numbering",
     "trainer",
+    "training",
     "distributed",
     "case_study",
     "registration",

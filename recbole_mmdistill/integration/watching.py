@@ -64,29 +64,29 @@ def _is_watched(trainer: Any) -> bool:
 
 
 class _GradientNorms:
-    """Adds up the norm of each branch's gradient, step by step."""
+    """Adds up the norm of each branch's gradient, step by step, where the gradients are."""
 
     def __init__(self, model: Any) -> None:
-        self._parameters = {
-            name: model.network.user_encoder.parameters_of(branch)
-            for branch, name in enumerate(model.branches)
-        }
-        self._sums = dict.fromkeys(self._parameters, 0.0)
+        self._user_encoder = model.network.user_encoder
+        self._branches = model.branches
+        self._sum = torch.zeros(len(model.branches))
         self._n_steps = 0
 
     def __call__(self, *_: Any) -> None:
-        for name, parameters in self._parameters.items():
-            norms = [p.grad.norm() for p in parameters if p.grad is not None]
-            if norms:
-                self._sums[name] += float(torch.stack(norms).norm())
+        of_branch = [self._user_encoder.gradients_of(b) for b in range(len(self._branches))]
+        norms = torch._foreach_norm([grad for grads in of_branch for grad in grads])
+        if norms:
+            squares = torch.stack(norms).square_().split([len(grads) for grads in of_branch])
+            of_step = torch.stack([part.sum() for part in squares]).sqrt_()
+            self._sum = of_step if self._n_steps == 0 else self._sum + of_step
         self._n_steps += 1
 
     def take(self) -> dict[str, float]:
         """Mean norms since the last time, by ``gradient_norm/<branch>``."""
-        n_steps = max(self._n_steps, 1)
-        means = {f"gradient_norm/{name}": total / n_steps for name, total in self._sums.items()}
-        self._sums, self._n_steps = dict.fromkeys(self._parameters, 0.0), 0
-        return means
+        means = (self._sum / max(self._n_steps, 1)).tolist()
+        self._sum, self._n_steps = torch.zeros(len(self._branches)), 0
+        names = [f"gradient_norm/{name}" for name in self._branches]
+        return dict(zip(names, means))
 
 
 def rows_and_targets(loader: Any) -> Iterator[tuple[Any, torch.Tensor]]:
