@@ -297,5 +297,6 @@ def _of_recurrence(has_gpu: bool) -> dict[str, Any]:
 
     for run in (one, three):
         run()
-    times = [[_seconds(run) for _ in range(20)] for run in (one, three)]
-    return report.compare("seconds of a recurrence forth and back, as one; as three", *times, 1.0)
+    at_once, apart_seconds = ([_seconds(run) for _ in range(20)] for run in (one, three))
+    what = "seconds of a recurrence forth and back, as one; as three"
+    return report.compare(what, at_once, apart_seconds, 1.0)
