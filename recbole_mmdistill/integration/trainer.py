@@ -1,4 +1,4 @@
-"""The trainer names its checkpoints uniquely, and records what a model's branches learn."""
+"""Checkpoints of a trainer have unique names, and its branches are recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How RecBole's trainer trains this package's models: the same steps, without waiting for a GPU."""
+"""Training of this package's models: the same steps, without waiting for a GPU."""
 
 from __future__ import annotations
 
