@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-import recbole_mmdistill  # noqa: F401  (mends RecBole before a test imports from it)
+import recbole_mmdistill  # noqa: F401  (fixes RecBole before a test imports from it)
 
 # Time tells nothing of a test on a machine that does other work, too.
 settings.register_profile(

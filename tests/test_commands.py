@@ -11,7 +11,7 @@ import pytest
 
 from tests.features.builders import needs
 from tests.features.extraction.builders import MINILM, TIMM_MODEL, write_pictures
-from tests.pages import DOCS, README, ROOT, blocks, inline_commands
+from tests.markdown import DOCS, README, ROOT, blocks, inline_commands
 
 # What stands on a page, what runs in its place, and why. Every line must be found on a page.
 SUBSTITUTIONS = [

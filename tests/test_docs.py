@@ -9,7 +9,7 @@ import yaml
 from recbole_mmdistill.version import __version__
 from tests import fresh
 from tests.integration.builders import SMALL, write_dataset
-from tests.pages import DOCS, PAGES, README, ROOT, anchors, blocks, links, text_of
+from tests.markdown import DOCS, PAGES, README, ROOT, anchors, blocks, links, text_of
 
 SAY_WHAT_WAS_TRAINED = """
 from recbole.quick_start import load_data_and_model

@@ -12,7 +12,7 @@ import yaml
 
 from recbole_mmdistill.version import __version__
 from tests.integration.builders import SMALL, write_dataset
-from tests.pages import ROOT
+from tests.markdown import ROOT
 
 pytestmark = pytest.mark.slow
 

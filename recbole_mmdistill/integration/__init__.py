@@ -1,4 +1,7 @@
-"""All that touches RecBole's insides; nothing else in this package patches anything."""
+"""All that touches RecBole's insides; nothing else in this package patches anything.
+
+Each change to RecBole is a fix (:mod:`.fixes`).
+"""
 
 from __future__ import annotations
 
@@ -14,38 +17,12 @@ if TYPE_CHECKING:
 
 @cache
 def install() -> None:
-    """Mend RecBole and register the plugin with it; once, however often it is asked for."""
-    from . import compat
+    """Import RecBole, and apply every fix that it needs; once, however often it is asked for."""
+    from . import compat, fixes
 
-    compat.mend()
-
-    from . import (
-        atomic_files,
-        caches,
-        case_study,
-        checkpoints,
-        config,
-        distributed,
-        evaluated,
-        exact_time,
-        presplit,
-        registration,
-        splits,
-        watching,
-    )
-
-    config.install()
-    evaluated.install()
-    atomic_files.install()
-    splits.install()
-    presplit.install()
-    exact_time.install()
-    caches.install()
-    case_study.install()
-    checkpoints.install()
-    distributed.install()
-    registration.install()
-    watching.install()
+    compat.import_recbole()
+    for fix in fixes.all_fixes():
+        fix.apply()
 
 
 def install_with_recbole() -> None:

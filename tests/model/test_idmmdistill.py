@@ -300,7 +300,7 @@ def test_distillation_reaches_only_the_student_when_the_teacher_is_detached():
         total(recommender, windows(*HISTORIES)).backward()
         return [
             torch.cat(
-                [p.grad.flatten() for p in recommender.network.user_encoder.parameters_of(branch)]
+                [grad.flatten() for grad in recommender.network.user_encoder.gradients_of(branch)]
             )
             for branch in range(3)
         ]
