@@ -18,12 +18,13 @@ from pathlib import Path
 LIBRARIES = ["torch.utils.tensorboard", "pandas", "scipy.stats", "sklearn.metrics", "tqdm"]
 
 
-def run(code: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in the working folder, as ``python -c`` does."""
+def run(code: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in the working folder, with words after it, as ``python -c`` does."""
     server = _server()
     with tempfile.TemporaryDirectory() as folder:
         out, err = (Path(folder, name) for name in ("out", "err"))
-        request = {"code": code, "folder": os.getcwd(), "out": str(out), "err": str(err)}
+        request = {"code": code, "words": words, "folder": os.getcwd()}
+        request |= {"out": str(out), "err": str(err)}
         print(json.dumps(request), file=server.stdin, flush=True)
         returncode = json.loads(server.stdout.readline())
         return subprocess.CompletedProcess(code, returncode, out.read_text(), err.read_text())
@@ -52,11 +53,11 @@ def _serve() -> None:
         print(json.dumps(os.waitstatus_to_exitcode(status)), flush=True)
 
 
-def _execute(code: str, folder: str, out: str, err: str) -> int:
+def _execute(code: str, words: list[str], folder: str, out: str, err: str) -> int:
     os.chdir(folder)
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-    sys.argv, sys.path[0] = ["-c"], ""
+    sys.argv, sys.path[0] = ["-c", *words], ""
     try:
         exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
         return 0

@@ -41,7 +41,7 @@ def test_the_half_file_of_a_killed_process_is_removed_by_the_next_that_writes_th
     write_text(Path("out/b"), "beside a process that is writing")
     assert half.exists()
     writer.send_signal(signal.SIGKILL)
-    writer.wait()
+    writer.communicate()
     write_text(Path("out/b"), "after its end")
     assert [*Path("out").iterdir()] == [Path("out/b")]
 

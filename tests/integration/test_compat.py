@@ -1,7 +1,6 @@
 """Each fix for today's libraries: what RecBole does with it, and that it fails without."""
 
 import importlib.util
-import subprocess
 import sys
 import types
 
@@ -13,6 +12,7 @@ import torch
 
 from recbole_mmdistill.integration import compat
 from recbole_mmdistill.integration.fixes import all_fixes
+from tests import fresh
 from tests.integration.builders import SMALL, write_dataset
 
 ACTIVE = {fix.name: fix.active for fix in all_fixes()}
@@ -31,7 +31,7 @@ all_fixes = fixes.all_fixes
 fixes.all_fixes = lambda: [fix for fix in all_fixes() if fix.name != {name!r}]
 import recbole
 """
-    done = subprocess.run([sys.executable, "-c", without + script], capture_output=True, text=True)
+    done = fresh.run(without + script)
     return done.stderr.strip().splitlines()[-1] if done.returncode else None
 
 

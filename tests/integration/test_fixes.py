@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from recbole.quick_start import run_recbole
 from recbole_mmdistill import integration
 from recbole_mmdistill.integration.document import fixes_page
 from recbole_mmdistill.integration.fixes import Fix, all_fixes, extends, replaces
+from tests import fresh
 from tests.integration.builders import SMALL, write_dataset
 
 RECBOLE = Path(recbole.__file__).parent
@@ -65,7 +64,7 @@ print(json.dumps(result["test_result"]))
 
 
 def run_python(code, *words):
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    done = fresh.run(code, *words)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.strip().splitlines()[-1])
 
