@@ -297,5 +297,5 @@ def _of_recurrence(has_gpu: bool) -> dict[str, Any]:
 
     for run in (one, three):
         run()
-    times = [[_seconds(run) for _ in range(20)] for run in (one, three)]
+    times = ([_seconds(one) for _ in range(20)], [_seconds(three) for _ in range(20)])
     return report.compare("seconds of a recurrence forth and back, as one; as three", *times, 1.0)
