@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from . import data, epoch, extraction, gpu, importing, report, step, whitening
+from . import data, epoch, extraction, gpu, importing, million, report, step, whitening
 
 _BENCHMARKS: dict[str, Any] = {
     "epoch": epoch.measure,
@@ -16,6 +16,7 @@ _BENCHMARKS: dict[str, Any] = {
     "data": data.measure,
     "import": importing.measure,
     "gpu": gpu.measure,
+    "million": million.measure,
     "step": step.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
@@ -29,6 +30,7 @@ _FILES = {
     "extraction": ("data", "weights", "encoder"),
     "extraction-memory": ("encoder",),
     "gpu": (),
+    "million": (),
     "step": (),
     "whitening": (),
 }
@@ -44,12 +46,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="extraction, gpu: the folder movielens-small")
     parser.add_argument("--weights", type=Path, help="extraction: of vit_tiny_patch16_224")
     parser.add_argument("--encoder", type=Path, help="extraction: the folder of a BERT")
+    parser.add_argument("--items", type=int, default=1_000_000, help="million: how many")
     given = parser.parse_args()
     files = [getattr(given, name) for name in _FILES[given.benchmark]]
     if None in files:
         parser.error(f"{given.benchmark} needs --{' and --'.join(_FILES[given.benchmark])}")
     if given.benchmark == "gpu" and given.data is not None:
         files = [given.data]
+    if given.benchmark == "million":
+        files = [given.items]
     if given.rounds < 1 or given.threads < 1:
         parser.error("--rounds and --threads must be 1 or more")
     torch.set_num_threads(given.threads)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from .rows import RowEmbedding
+
+_ROWS_AT_ONCE = 65_536
 _LEAD = 3  # after n steps the average spans at most about n / 4 of them: it forgets the start
 
 M = TypeVar("M", bound=nn.Module)
@@ -40,9 +44,18 @@ class WeightAverage(nn.Module):
         self.register_buffer("n_steps", torch.zeros((), dtype=torch.long))
         self.taken = 0  # the same number, which the host need not ask a GPU for
         self.register_load_state_dict_post_hook(lambda average, _: average._read_steps())
+        # Rows that no step changes need no work but that of their next change: by then the average
+        # has come nearer to them by the product of the decays since.
+        self._log_decay = 0.0  # of all steps
+        self._log_decay_of: dict[str, Tensor] = {
+            name: torch.zeros(len(table.weight), dtype=torch.float64)
+            for name, table in _tables(network)
+        }
 
     def _read_steps(self) -> None:
         self.taken = int(self.n_steps)
+        for of_row in self._log_decay_of.values():
+            of_row.fill_(self._log_decay)
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
@@ -50,9 +63,36 @@ class WeightAverage(nn.Module):
         self.taken += 1
         self.n_steps += 1
         decay = min(self.decay, self.taken / (self.taken + _LEAD))
-        names, weights = zip(*network.named_parameters())
+        names, weights = zip(
+            *((n, w) for n, w in network.named_parameters() if n not in self._log_decay_of)
+        )
         averages = [self.get_buffer(_key(name)) for name in names]
         torch._foreach_lerp_(averages, [weight.detach() for weight in weights], 1 - decay)
+        self._log_decay += math.log(decay) if decay else -math.inf
+        for name, table in _tables(network):
+            if table.touched is not None:
+                self._approach(name, table.weight, table.touched)
+
+    @torch.no_grad()
+    def before_change(self, network: nn.Module) -> None:
+        """Bring the averages of those rows up to date that the step to come is going to change."""
+        for name, table in _tables(network):
+            if table.touched is not None:
+                self._approach(name, table.weight, table.touched)
+
+    @torch.no_grad()
+    def complete(self, network: nn.Module) -> None:
+        """Bring the averages of all rows up to date."""
+        for name, table in _tables(network):
+            for rows in torch.arange(len(table.weight)).split(_ROWS_AT_ONCE):
+                self._approach(name, table.weight, rows)
+
+    def _approach(self, name: str, weight: Tensor, row: Tensor) -> None:
+        """Bring the averages of some rows ``[n]`` to where the steps since have brought them."""
+        of_row, average = self._log_decay_of[name], self.get_buffer(_key(name))
+        left = (self._log_decay - of_row[row]).exp().to(average.dtype)[:, None]
+        average.index_copy_(0, row, torch.lerp(weight[row], average[row], left))
+        of_row.index_fill_(0, row, self._log_decay)
 
     def averaged(self, network: M) -> M:
         """Give a copy of the network with the averages as its parameters.
@@ -68,11 +108,18 @@ class WeightAverage(nn.Module):
             It shares its memory with the averages, and its buffers with the network; its
             parameters ask for no gradient.
         """
+        self.complete(network)
         copies: dict[int, Any] = {id(buffer): buffer for buffer in network.buffers()}
         for name, parameter in network.named_parameters():
             average = self.get_buffer(_key(name))
             copies[id(parameter)] = nn.Parameter(average, requires_grad=False)
         return copy.deepcopy(network, copies)
+
+
+def _tables(network: nn.Module) -> list[tuple[str, RowEmbedding]]:
+    """Tables whose rows are updated, with the names of their weights."""
+    modules = network.named_modules()
+    return [(f"{name}.weight", table) for name, table in modules if isinstance(table, RowEmbedding)]
 
 
 def _key(name: str) -> str:

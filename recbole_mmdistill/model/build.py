@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import UserError
 from .candidates import CANDIDATES, CandidateSampler, resolve_candidates
@@ -26,9 +26,12 @@ from .network import Network
 from .objective import Objective
 from .registry import Registry, constructor_parameters
 from .repeats import RepeatBias
+from .rows import RowEmbedding, updates_rows
 from .sequence_encoder import SEQUENCE_ENCODERS
 from .user_encoder import USER_ENCODERS, UserEncoder
 from .whitening import is_fitting
+
+_ITEMS_AT_ONCE = 65_536
 
 
 def keyword_arguments(
@@ -118,7 +121,14 @@ def build_network(config: Mapping[str, Any], features: Mapping[str, Any], n_item
     user_encoder.reset_parameters()
     id_embedding = None
     if config["use_id"]:
-        id_embedding = nn.Embedding(n_items, hidden_size)
+        in_rows = updates_rows(
+            config["id_updates"],
+            n_items,
+            config["learner"],
+            torch.device(config["device"]).type,
+            alone="single_spec" not in config or config["single_spec"],
+        )
+        id_embedding = (RowEmbedding if in_rows else nn.Embedding)(n_items, hidden_size)
         how = config["id_init"]
         chosen = [embed for name, embed in source_embedding.items() if how in (MEAN, name)]
         init_id_embedding(id_embedding, chosen, std)
@@ -153,13 +163,17 @@ def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], s
     weight = embedding.weight
     weight.normal_(std=std)
     if sources and is_fitting():
-        item = torch.arange(embedding.num_embeddings)
-        parts = torch.stack([source.reduced(item, embedding.embedding_dim) for source in sources])
-        known = parts.abs().sum(-1) > 0
-        mean: Tensor = parts.sum(0) / known.sum(0).clamp(min=1)[:, None]
-        if known.any():
-            mean *= std / mean[known.any(0)].std().clamp(min=1e-12)
-            weight.copy_(torch.where(known.any(0)[:, None], mean, weight))
+        width, n_items = embedding.embedding_dim, embedding.num_embeddings
+        mean = torch.empty(n_items, width)
+        is_known = torch.empty(n_items, dtype=torch.bool)
+        for item in torch.arange(n_items).split(_ITEMS_AT_ONCE):
+            parts = torch.stack([source.reduced(item, width) for source in sources])
+            known = parts.abs().sum(-1) > 0
+            mean[item] = parts.sum(0) / known.sum(0).clamp(min=1)[:, None]
+            is_known[item] = known.any(0)
+        if is_known.any():
+            mean *= std / mean[is_known].std().clamp(min=1e-12)
+            torch.where(is_known[:, None], mean, weight, out=weight)
     weight[0] = 0
 
 

@@ -114,7 +114,7 @@ class Combination(nn.Module):
         return weight if self.log_sharpness is None else weight * self.log_sharpness.exp()
 
 
-def centre(vectors: Tensor, among: Tensor, counts: Tensor) -> Tensor:
+def centre(vectors: Tensor, counts: Tensor) -> Tensor:
     """Take the mean of each branch's vectors from them.
 
     A softmax does not feel it, but scores of several branches can then be added up for items that
@@ -124,10 +124,8 @@ def centre(vectors: Tensor, among: Tensor, counts: Tensor) -> Tensor:
     ----------
     vectors : Tensor
         ``[n_branches, n_items, hidden_size]``.
-    among : Tensor
-        The vectors whose mean it is, ``[n_branches, n_known, hidden_size]``.
     counts : Tensor
-        How often each of them counts, ``[n_branches, n_known]``: 0 if the item lacks the source.
+        How often each of them counts, ``[n_branches, n_items]``: 0 if the item lacks the source.
 
     Returns
     -------
@@ -135,4 +133,4 @@ def centre(vectors: Tensor, among: Tensor, counts: Tensor) -> Tensor:
         Of the shape of ``vectors``.
     """
     share = counts / counts.sum(1, keepdim=True).clamp(min=1e-12)
-    return vectors - (share[:, None] @ among)
+    return vectors - (share[:, None] @ vectors)

@@ -109,6 +109,7 @@ class IDMMDistill(SequentialRecommender):
         self._n_steps = 0  # the same number, which the host need not ask a GPU for
         decay = float(config["weight_average"])
         self.weight_average = WeightAverage(self.network, decay) if decay else None
+        self.register_state_dict_pre_hook(lambda model, *_: model._complete_average())
         self._scorers = ScorerCache()
         self._scoring: tuple[int, ...] = tuple(range(len(self.branches)))
 
@@ -170,6 +171,8 @@ class IDMMDistill(SequentialRecommender):
         )
         terms = self.objective(scores).terms
         if self.training:
+            if self.weight_average is not None:
+                self.weight_average.before_change(self.network)
             self._n_steps += 1
             self.train_steps += 1
         return terms
@@ -178,6 +181,10 @@ class IDMMDistill(SequentialRecommender):
         average = self.weight_average
         if average is not None and average.taken < self._n_steps:
             average.update(self.network)
+
+    def _complete_average(self) -> None:
+        if self.weight_average is not None:
+            self.weight_average.complete(self.network)
 
     def _item_and_target(self, interaction: Interaction) -> tuple[Tensor, Tensor, Positions]:
         """Histories and the next item at each of their positions, ``[B, T]`` each, and where."""

@@ -246,12 +246,10 @@ def init_weights(module: nn.Module, initializer_range: float) -> None:
         nn.init.zeros_(module.bias)
 
 
-def gather_rows(table: Tensor, index: Tensor) -> Tensor:
-    """Rows of tables side by side ``[n_tables, n, d]``: ``[n_tables, *index.shape, d]``.
+def gather_rows(tables: Tensor, index: Tensor) -> Tensor:
+    """The same rows of several tables ``[n_tables, n, d]``: ``[n_tables, *index.shape, d]``.
 
-    An embedding look-up, because its backward pass is deterministic on CUDA and that of plain
+    Embedding look-ups, because their backward pass is deterministic on CUDA and that of plain
     indexing is not.
     """
-    side_by_side = table.transpose(0, 1).flatten(1)
-    rows = F.embedding(index, side_by_side).unflatten(-1, (len(table), -1))
-    return rows.movedim(-2, 0)
+    return torch.stack([F.embedding(index, table) for table in tables])

@@ -81,10 +81,17 @@ class Network(nn.Module):
             inputs[ID] = SourceTokens(token, everywhere)
         return self.item_encoder(inputs)
 
-    def encode_catalogue(self, n_items: int, device: torch.device) -> Tensor:
+    def encode_catalogue(self, n_items: int, on: torch.device) -> Tensor:
         """Encode the items 0 to ``n_items - 1``: ``[n_branches, n_items, hidden_size]``."""
-        chunks = torch.arange(n_items, device=device).split(_ITEMS_AT_ONCE)
-        return torch.cat([self.encode_items(chunk) for chunk in chunks], dim=1)
+        first, *chunks = torch.arange(n_items, device=on).split(_ITEMS_AT_ONCE)
+        of_first = self.encode_items(first)
+        if not chunks:
+            return of_first
+        vectors = of_first.new_empty(len(of_first), n_items, of_first.size(-1))
+        vectors[:, first] = of_first
+        for chunk in chunks:
+            vectors[:, chunk[0] : chunk[-1] + 1] = self.encode_items(chunk)
+        return vectors
 
     def score_step(
         self,
@@ -137,7 +144,7 @@ class Network(nn.Module):
         of_candidates = vectors[:, : items.n_candidates]
         return StepScores(
             user=user,
-            item=centre(of_candidates, of_candidates, counts),
+            item=centre(of_candidates, counts),
             target=items.position[target],
             present=present,
             weight=self.combination.in_training(present),

@@ -13,6 +13,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+ALL, ROWS, AUTO = "all", "rows", "auto"
+
+_LARGE_CATALOGUE = 100_000
+
+
+def updates_rows(id_updates: str, n_items: int, learner: str, device: str, alone: bool) -> bool:
+    """Say whether the table of IDs is one whose rows are updated.
+
+    Parameters
+    ----------
+    id_updates : str
+        The option: ``all``, ``rows`` or ``auto``.
+    n_items : int
+        Items of the catalogue.
+    learner : str
+        Name of the optimiser.
+    device : str
+        Kind of the device; a GPU goes over a million rows in less than a millisecond.
+    alone : bool
+        Whether one process trains.
+
+    Returns
+    -------
+    bool
+    """
+    if id_updates != AUTO:
+        return id_updates == ROWS
+    can = learner.lower() in ("adam", "adamw") and device == "cpu" and alone
+    return can and n_items >= _LARGE_CATALOGUE
+
 
 class RowEmbedding(nn.Embedding):
     """An embedding whose gradient holds the rows that were read, and nothing else.
@@ -29,7 +59,10 @@ class RowEmbedding(nn.Embedding):
 
     def forward(self, index: Tensor) -> Tensor:
         """Vectors of the rows ``index`` (any shape)."""
-        return F.embedding(index, self.weight, sparse=self.training and torch.is_grad_enabled())
+        learns = self.training and torch.is_grad_enabled()
+        if learns:
+            self.touched = index.unique()
+        return F.embedding(index, self.weight, sparse=learns)
 
 
 class _RowOptimizer:

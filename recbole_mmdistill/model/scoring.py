@@ -48,13 +48,23 @@ class Scorer:
         Tensor
             ``[n_items, len(branches) * hidden_size]``.
         """
-        chosen, trained = list(branches), self.catalogue.trained_items
+        chosen = list(branches)
         if self._last_table is None or self._last_table[0] != chosen:
-            vectors, present = self.vectors[chosen], self.catalogue.present[chosen]
-            centred = centre(vectors, vectors[:, trained], present[:, trained].float())
-            weighted = centred * self.network.combination(present, chosen)[..., None]
-            self._last_table = chosen, weighted.transpose(0, 1).flatten(1)
+            self._last_table = None  # its memory is free for the next
+            self._last_table = chosen, self._make_table(chosen)
         return self._last_table[1]
+
+    def _make_table(self, chosen: list[int]) -> Tensor:
+        present = self.catalogue.present
+        is_trained = torch.zeros_like(present[0])
+        is_trained[self.catalogue.trained_items] = True
+        weights = self.network.combination(present[chosen], chosen)
+        parts = []
+        for branch, weight in zip(chosen, weights):  # one at a time: they are large
+            counts = (present[branch] & is_trained)[None].float()
+            centred = centre(self.vectors[branch : branch + 1], counts)[0]
+            parts.append(centred * weight[:, None])
+        return torch.cat(parts, dim=1)
 
     def user_states(
         self, item_seq: Tensor, item_seq_len: Tensor, branches: Sequence[int]

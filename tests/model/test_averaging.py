@@ -5,6 +5,7 @@ import torch
 
 from recbole_mmdistill.model import SEQUENCE_ENCODERS
 from recbole_mmdistill.model.averaging import WeightAverage
+from recbole_mmdistill.model.rows import RowEmbedding
 from tests.model.builders import model, prefixes, windows
 
 BATCH = windows([1, 2, 3, 4, 5], [6, 7, 8])
@@ -108,3 +109,24 @@ def test_it_can_be_turned_off():
     last = train(recommender, 3)[-1]
     assert torch.equal(recommender.eval().network.id_embedding.weight, last)
     assert not any("average" in name for name in recommender.state_dict())
+
+
+def test_an_average_of_rows_is_that_of_the_whole_table():
+    torch.manual_seed(0)
+    table, whole = RowEmbedding(6, 2), torch.nn.Embedding(6, 2)
+    whole.weight.data.copy_(table.weight)
+    of_rows = WeightAverage(torch.nn.Sequential(table, torch.nn.Linear(2, 2)), decay=0.9)
+    of_whole = WeightAverage(torch.nn.Sequential(whole, torch.nn.Linear(2, 2)), decay=0.9)
+    networks = [
+        torch.nn.Sequential(embedding, torch.nn.Linear(2, 2)) for embedding in (table, whole)
+    ]
+    for rows in ([0, 1], [1, 2], [1], [4, 0], [2]):
+        index, change = torch.tensor(rows), torch.randn(len(rows), 2)
+        table(index)
+        of_rows.before_change(networks[0])
+        for embedding in (table, whole):
+            embedding.weight.data.index_add_(0, index, change)
+        of_rows.update(networks[0])
+        of_whole.update(networks[1])
+    averaged = [of.averaged(network) for of, network in zip((of_rows, of_whole), networks)]
+    torch.testing.assert_close(averaged[0][0].weight, averaged[1][0].weight)
