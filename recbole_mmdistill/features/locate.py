@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, near
-from .conversion import read_npy
+from .npy import read_npy
 from .source import FeatureSource
 from .store import open_features
 

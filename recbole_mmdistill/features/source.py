@@ -1,9 +1,9 @@
-"""What a source of item features is, wherever it comes from, and what makes one well formed."""
+"""Item features, wherever they come from, and what makes them well formed."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from ..errors import UserError
 
 FLOAT_DTYPES = ("float16", "float32")
 UNTRAINED = "untrained"
+CHUNK_BYTES = 1 << 22  # of values in memory at a time
+_AS_IN_DATASET = "Give each as it stands in the dataset's .item or .inter file."
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,18 @@ class FeatureInfo:
 
 
 @dataclass(frozen=True, eq=False)
+class Rows:
+    """Features as they are written: tokens in memory, values a few MiB at a time."""
+
+    item_tokens: np.ndarray  # [n_items], dtype object, each a str
+    shape: tuple[int, ...]  # n_items, n_tokens, dim
+    dtype: np.dtype
+    info: FeatureInfo
+    chunks: Callable[[], Iterator[np.ndarray]]  # each time from the first row on
+    token_mask: np.ndarray | None = None  # [n_items, n_tokens], bool, False: padding; None: none is
+
+
+@dataclass(frozen=True, eq=False)
 class FeatureSource:
     """Features of items that are named by their token, before any dataset numbers them.
 
@@ -77,6 +91,8 @@ class FeatureSource:
     reopen : tuple or None
         Function and arguments that open this source again. A pickled source holds these instead
         of the values. None for a source in memory, which is pickled by value.
+    remap : callable or None
+        Maps the values anew; None for a source in memory.
 
     Raises
     ------
@@ -94,6 +110,7 @@ class FeatureSource:
     reopen: tuple[Callable[..., FeatureSource], tuple[Any, ...]] | None = field(
         default=None, repr=False
     )
+    remap: Callable[[], torch.Tensor] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check_arrays(self.name, self.values, self.token_mask, len(self.item_tokens))
@@ -107,6 +124,37 @@ class FeatureSource:
             return self.reopen
         fields = (self.values, self.token_mask, self.item_tokens, self.info, self.name)
         return type(self), fields
+
+    def take(self, rows: Any) -> np.ndarray:
+        """Copy some rows, given by a slice or their numbers: ``[n, n_tokens, dim]``.
+
+        A page of a mapped file counts as memory of the process from its first use until it is
+        unmapped, so the file is mapped for each call: memory holds no more than the copy.
+        """
+        values = self.values if self.remap is None else self.remap()
+        return values[rows].numpy().copy()
+
+    def rows(self) -> Rows:
+        """Give the same to be read from the first row to the last."""
+        n_rows, *of_row = self.values.shape
+
+        def chunks() -> Iterator[np.ndarray]:
+            step = rows_at_once(self.values[0].nbytes)
+            return (self.take(slice(first, first + step)) for first in range(0, n_rows, step))
+
+        return Rows(
+            item_tokens=self.item_tokens,
+            shape=(n_rows, *of_row),
+            dtype=self.values[:0].numpy().dtype,
+            info=self.info,
+            chunks=chunks,
+            token_mask=None if self.token_mask is None else self.token_mask.numpy(),
+        )
+
+
+def rows_at_once(row_bytes: int) -> int:
+    """Give the number of rows of some bytes that are held in memory at a time."""
+    return max(1, CHUNK_BYTES // row_bytes)
 
 
 def from_array(
@@ -159,13 +207,10 @@ def as_tensor(name: str, values: torch.Tensor | np.ndarray) -> torch.Tensor:
             f"The values of {name} have dtype {dtype}, but must be float16 or float32.",
             "Convert them, for example with values.astype('float32').",
         )
-    if isinstance(values, torch.Tensor):
-        tensor = values
-    else:
-        with warnings.catch_warnings():
-            # An array mapped for reading only is welcome: nothing here writes to features.
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
-            tensor = torch.from_numpy(values)
+    with warnings.catch_warnings():
+        # An array mapped for reading only is welcome: nothing here writes to features.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
+        tensor = torch.as_tensor(values)
     return tensor.unsqueeze(1) if tensor.ndim == 2 else tensor
 
 
@@ -187,14 +232,12 @@ def as_item_tokens(name: str, item_tokens: Sequence[str] | np.ndarray) -> np.nda
     kind = pd.api.types.infer_dtype(tokens, skipna=False)
     if len(tokens) and kind != "string":
         raise UserError(
-            f"The item tokens of {name} are of type {kind}, but must be strings.",
-            "Give each as it stands in the dataset's .item or .inter file.",
+            f"The item tokens of {name} are of type {kind}, but must be strings.", _AS_IN_DATASET
         )
     for row, token in enumerate(tokens):
         if "\0" in token:  # where tables of strings end, so that two such tokens may seem the same
             raise UserError(
-                f"The item token {token!r} of {name} (row {row}) holds a NUL.",
-                "Give each as it stands in the dataset's .item or .inter file.",
+                f"The item token {token!r} of {name} (row {row}) holds a NUL.", _AS_IN_DATASET
             )
     return tokens
 
@@ -215,7 +258,6 @@ def check_unique(name: str, item_tokens: np.ndarray) -> None:
 def _check_arrays(
     name: str, values: torch.Tensor, token_mask: torch.Tensor | None, n_rows: int
 ) -> None:
-    """Raise a UserError unless values, mask and number of item tokens fit each other."""
     shape = tuple(values.shape)
     if values.ndim != 3 or 0 in shape:
         raise UserError(

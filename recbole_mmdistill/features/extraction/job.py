@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,30 +24,13 @@ from tqdm import tqdm
 from ...errors import UserError
 from ...files import write_text
 from ..pictures import UnreadablePicture
-from ..source import FeatureInfo
-from ..store import (
-    CHUNK_BYTES,
-    RowReader,
-    open_features,
-    read_input_hashes,
-    verify_features,
-    write_rows,
-)
-from .encoder import Encoder, is_out_of_memory
+from ..source import FeatureInfo, FeatureSource, Rows, rows_at_once
+from ..store import open_features, read_input_hashes, verify_features, write_rows
+from .encoder import Encoder, Failure
 from .inputs import Inputs
-from .journal import Failure, Journal, Place
+from .journal import Journal, Outcome
 
 _SCAN_ROWS = 256
-
-
-class Kept(NamedTuple):
-    """Where the vectors of an input lie in the feature file of an earlier run."""
-
-    row: int
-    n_tokens: int
-
-
-Outcome = Place | Kept | Failure
 
 
 class Summary(NamedTuple):
@@ -135,61 +118,48 @@ def extract(
         source_fields=inputs.source_fields,
     )
     with Journal(output.with_name(f".{output.name}.partial")) as journal:
-        with closing(_Earlier(output)) as earlier:
-            found = _scan(inputs, encoder)
-            outcomes: dict[bytes, Outcome] = {
-                key: earlier.outcomes[key] for key in found.rows_of if key in earlier.outcomes
-            }
-            plan = [key for key in found.rows_of if key not in outcomes]
-            if encoder.by_length:
-                # The longest first: if memory does not suffice, it shows at once.
-                plan.sort(key=lambda key: (-found.lengths[key], key))
-            wanted = set(plan)
-            outcomes.update(item for item in journal.records() if item[0] in wanted)
-            kept = sum(not isinstance(outcome, Failure) for outcome in outcomes.values())
-            batches = [
-                [key for key in plan[first : first + batch_size] if key not in outcomes]
-                for first in range(0, len(plan), batch_size)
-            ]
-            n_new = sum(map(len, batches))
-            if n_new:
-                title = f"Encode {modality}"
-                with tqdm(
-                    total=len(plan), initial=len(plan) - n_new, desc=title, dynamic_ncols=True
-                ) as progress:
-                    work = _Work(inputs, encoder, found.rows_of, list(filter(None, batches)))
-                    for keys, results in work.run(batch_size, num_workers):
-                        outcomes.update(zip(keys, journal.append(keys, results)))
-                        progress.update(len(keys))
-            summary = _finish(inputs, info, output, found, outcomes, journal, earlier)
+        earlier = _Earlier(output)
+        found = _scan(inputs, encoder)
+        outcomes: dict[bytes, Outcome] = {
+            key: earlier.n_tokens(key) for key in found.row_of if key in earlier.row_of
+        }
+        plan = [key for key in found.row_of if key not in outcomes]
+        if encoder.by_length:
+            # The longest first: if memory does not suffice, it shows at once.
+            plan.sort(key=lambda key: (-found.lengths[key], key))
+        wanted = set(plan)
+        outcomes.update(item for item in journal.outcomes() if item[0] in wanted)
+        kept = sum(not isinstance(outcome, Failure) for outcome in outcomes.values())
+        batches = [
+            [key for key in plan[first : first + batch_size] if key not in outcomes]
+            for first in range(0, len(plan), batch_size)
+        ]
+        n_new = sum(map(len, batches))
+        if n_new:
+            prepared = _Prepared(inputs, encoder, found.row_of, list(filter(None, batches)))
+            done, title = len(plan) - n_new, f"Encode {modality}"
+            with tqdm(total=len(plan), initial=done, desc=title, dynamic_ncols=True) as progress:
+                for keys, results in _encode(prepared, encoder, batch_size, num_workers):
+                    outcomes.update(zip(keys, journal.append(keys, results)))
+                    progress.update(len(keys))
+        summary = _finish(inputs, info, output, found, outcomes, journal, earlier)
         journal.remove()
     encoded = len(outcomes) - kept - sum(isinstance(o, Failure) for o in outcomes.values())
     return summary._replace(encoded=encoded, kept=kept)
 
 
-class _Found(NamedTuple):
-    """What a look at all inputs finds.
+@dataclass
+class _Found:
+    """What a look at all inputs finds."""
 
-    Attributes
-    ----------
-    key_of : list of bytes or None
-        The hash of each item's input.
-    rows_of : dict of bytes to int
-        The first row that has the input of a hash, in the order of these rows.
-    lengths : dict of bytes to int
-        Of the inputs, if the encoder wants those of like length together.
-    problems : dict of int to str
-        Why the input of a row could not be read.
-    """
-
-    key_of: list[bytes | None]
-    rows_of: dict[bytes, int]
-    lengths: dict[bytes, int]
-    problems: dict[int, str]
+    key_of: list[bytes | None] = field(default_factory=list)  # the hash of each item's input
+    row_of: dict[bytes, int] = field(default_factory=dict)  # the first row with the input of a hash
+    lengths: dict[bytes, int] = field(default_factory=dict)  # if the encoder wants them
+    problems: dict[int, str] = field(default_factory=dict)  # why a row's input could not be read
 
 
 def _scan(inputs: Inputs, encoder: Encoder) -> _Found:
-    found = _Found([], {}, {}, {})
+    found = _Found()
     fresh: list[tuple[bytes, bytes]] = []
 
     def measure() -> None:
@@ -197,8 +167,7 @@ def _scan(inputs: Inputs, encoder: Encoder) -> _Found:
         found.lengths.update((key, length) for (key, _), length in zip(fresh, lengths))
         fresh.clear()
 
-    rows = range(len(inputs.item_tokens))
-    for row in tqdm(rows, desc="Read inputs", delay=1, leave=False):
+    for row in tqdm(range(len(inputs.item_tokens)), desc="Read inputs", delay=1, leave=False):
         try:
             data = inputs.read(row)
         except UnreadablePicture as error:
@@ -206,9 +175,9 @@ def _scan(inputs: Inputs, encoder: Encoder) -> _Found:
             data = None
         key = None if data is None else encoder.input_hash(data)
         found.key_of.append(key)
-        if data is None or key is None or key in found.rows_of:
+        if data is None or key is None or key in found.row_of:
             continue
-        found.rows_of[key] = row
+        found.row_of[key] = row
         if encoder.by_length:
             fresh.append((key, data))
             if len(fresh) == _SCAN_ROWS:
@@ -223,27 +192,26 @@ class _Prepared(Dataset[Any]):
     """Batches of inputs, read and prepared: what a worker process does, and all it holds."""
 
     def __init__(
-        self, inputs: Inputs, encoder: Encoder, rows: dict[bytes, int], batches: list[list[bytes]]
+        self, inputs: Inputs, encoder: Encoder, row_of: dict[bytes, int], batches: list[list[bytes]]
     ) -> None:
         self._inputs = inputs
         self._prepare = encoder.prepare
         self._hash = encoder.input_hash
-        self._rows = rows
-        self._batches = batches
+        self._row_of = row_of
+        self.batches = batches
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self.batches)
 
     def __getitem__(self, index: int) -> list[Any]:
         """Prepare a batch: the encoder's inputs, or a Failure, in the order of the hashes."""
-        keys = self._batches[index]
-        data = [self._read(key) for key in keys]
+        data = [self._read(key) for key in self.batches[index]]
         prepared = iter(self._prepare([d for d in data if not isinstance(d, Failure)]))
         return [d if isinstance(d, Failure) else next(prepared) for d in data]
 
     def _read(self, key: bytes) -> bytes | Failure:
         try:
-            data = self._inputs.read(self._rows[key])
+            data = self._inputs.read(self._row_of[key])
         except UnreadablePicture:
             data = None
         if data is None or self._hash(data) != key:
@@ -251,48 +219,38 @@ class _Prepared(Dataset[Any]):
         return data
 
 
-class _Work:
-    """The encoding of batches, the preparation of the next ones beside it."""
-
-    def __init__(
-        self, inputs: Inputs, encoder: Encoder, rows: dict[bytes, int], batches: list[list[bytes]]
-    ) -> None:
-        self._prepared = _Prepared(inputs, encoder, rows, batches)
-        self._batches = batches
-        self._encoder = encoder
-
-    def run(
-        self, batch_size: int, num_workers: int
-    ) -> Iterator[tuple[list[bytes], list[np.ndarray | Failure]]]:
-        """Encode all batches; memory that runs out halves what is encoded at once from then on."""
-        loader = DataLoader(
-            self._prepared,
-            batch_size=None,
-            num_workers=min(num_workers, len(self._batches)),
-            collate_fn=_as_it_is,
-        )
-        at_once = batch_size
-        for keys, prepared in zip(self._batches, _or_say_who_died(loader)):
-            good = [each for each in prepared if not isinstance(each, Failure)]
-            vectors: list[np.ndarray | Failure] = []
-            while len(vectors) < len(good):
-                part = good[len(vectors) : len(vectors) + at_once]
-                try:
-                    vectors += self._encoder.encode(part)
-                except Exception as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    if len(part) == 1:
-                        raise UserError(
-                            "Memory does not suffice to encode a single input.",
-                            "Free some, or take a smaller encoder; what is done is kept.",
-                        ) from None
-                    at_once = max(1, len(part) // 2)
-                    tqdm.write(f"Memory ran out: going on with {at_once} inputs at once.")
-                    if torch.cuda.is_available():
-                        torch.cuda.empty_cache()
-            of_good = iter(vectors)
-            yield keys, [e if isinstance(e, Failure) else next(of_good) for e in prepared]
+def _encode(
+    dataset: _Prepared, encoder: Encoder, batch_size: int, num_workers: int
+) -> Iterator[tuple[list[bytes], list[np.ndarray | Failure]]]:
+    """Encode all batches; memory that runs out halves what is encoded at once from then on."""
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        num_workers=min(num_workers, len(dataset)),
+        collate_fn=_as_it_is,
+    )
+    at_once = batch_size
+    for keys, prepared in zip(dataset.batches, _or_say_who_died(loader)):
+        good = [each for each in prepared if not isinstance(each, Failure)]
+        vectors: list[np.ndarray | Failure] = []
+        while len(vectors) < len(good):
+            part = good[len(vectors) : len(vectors) + at_once]
+            try:
+                vectors += encoder.encode(part)
+            except Exception as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if len(part) == 1:
+                    raise UserError(
+                        "Memory does not suffice to encode a single input.",
+                        "Free some, or take a smaller encoder; what is done is kept.",
+                    ) from None
+                at_once = max(1, len(part) // 2)
+                tqdm.write(f"Memory ran out: going on with {at_once} inputs at once.")
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+        of_good = iter(vectors)
+        yield keys, [e if isinstance(e, Failure) else next(of_good) for e in prepared]
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -312,55 +270,47 @@ def _or_say_who_died(loader: DataLoader[Any]) -> Iterator[Any]:
         ) from None
 
 
-class _Earlier:
-    """The feature file of an earlier run, as far as it can be believed.
+def _is_out_of_memory(error: Exception) -> bool:
+    """Say whether the memory of the machine or of the GPU is used up."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
 
-    Attributes
-    ----------
-    outcomes : dict of bytes to Kept
-        What it holds, by the hash of the input.
-    """
+
+class _Earlier:
+    """The feature file of an earlier run, as far as it can be believed."""
 
     def __init__(self, path: Path) -> None:
-        self._rows: RowReader | None = None
-        self.outcomes: dict[bytes, Kept] = {}
-        self.item_tokens: list[str] = []
-        self.info: FeatureInfo | None = None
+        self.row_of: dict[bytes, int] = {}
+        self.hashes: list[bytes] = []
+        self.source: FeatureSource | None = None
         if not path.is_file():
             return
         try:
-            hashes = read_input_hashes(path)
-            if hashes is None:
-                return
             verify_features(path)
             source = open_features(path)
+            hashes = read_input_hashes(source)
         except UserError as error:
             tqdm.write(f"Nothing of the old file is used. {error.what}")
             return
-        self._rows = RowReader(path)
-        if self._rows.dtype != np.float16:
+        if hashes is None or source.values.dtype != torch.float16:
             return
-        n_tokens = (
-            np.full(len(hashes), self._rows.shape[1])
-            if source.token_mask is None
-            else source.token_mask.sum(1).numpy()
-        )
-        self.info = source.info
-        self.item_tokens = source.item_tokens.tolist()
+        n_rows, n_tokens, _ = source.values.shape
+        mask = source.token_mask
+        self._n_tokens = [n_tokens] * n_rows if mask is None else mask.sum(1).tolist()
+        self.source = source
         self.hashes = [row.tobytes() for row in hashes]
-        self.outcomes = {
-            key: Kept(row, int(n)) for row, (key, n) in enumerate(zip(self.hashes, n_tokens)) if n
-        }
+        self.row_of = {key: row for row, key in enumerate(self.hashes) if self._n_tokens[row]}
 
-    def close(self) -> None:
-        """Close the file."""
-        if self._rows is not None:
-            self._rows.close()
+    def n_tokens(self, key: bytes) -> int:
+        """How many tokens an input has."""
+        return self._n_tokens[self.row_of[key]]
 
-    def read(self, kept: Kept) -> np.ndarray:
-        """Read vectors: ``[n_tokens, dim]``, float16."""
-        assert self._rows is not None
-        return self._rows.read(kept.row)[0, : kept.n_tokens]
+    def is_of(self, item_tokens: np.ndarray, hashes: list[bytes], info: FeatureInfo) -> bool:
+        """Whether the file is already what is to be written."""
+        if self.source is None or self.hashes != hashes or self.source.info != info:
+            return False
+        return self.source.item_tokens.tolist() == item_tokens.tolist()
 
 
 def _finish(
@@ -373,15 +323,15 @@ def _finish(
     earlier: _Earlier,
 ) -> Summary:
     """Put the feature file together, and the table of the items without features."""
-    places: list[Place | Kept] = []
     rows: list[int] = []
+    hashes: list[bytes] = []
     lacking: list[tuple[int, str, str]] = []
     for row, key in enumerate(found.key_of):
         outcome = Failure(found.problems.get(row, "")) if key is None else outcomes[key]
-        if not isinstance(outcome, Failure):
+        if key is not None and not isinstance(outcome, Failure):
             rows.append(row)
-            places.append(outcome)
-        elif outcome.reason:
+            hashes.append(key)
+        elif isinstance(outcome, Failure) and outcome.reason:
             lacking.append((row, "failed", outcome.reason))
         else:
             lacking.append((row, "missing", "has no input"))
@@ -394,11 +344,12 @@ def _finish(
             f"encoded ({failed} failed).",
             f"See {report}.",
         )
-    tokens = inputs.item_tokens[rows]
-    hashes = [key for key in (found.key_of[row] for row in rows) if key is not None]
-    same = earlier.outcomes and earlier.hashes == hashes and earlier.info == info
-    if not (same and earlier.item_tokens == tokens.tolist()):
-        _write(output, places, tokens, hashes, info, journal, earlier)
+    item_tokens = inputs.item_tokens[rows]
+    if not earlier.is_of(item_tokens, hashes, info):
+        n_tokens = np.array([outcomes[key] for key in hashes])
+        whole = _rows(item_tokens, hashes, n_tokens, info, journal, earlier)
+        input_hashes = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(len(hashes), -1)
+        write_rows(output, whole, input_hashes)
     return Summary(
         items=len(inputs.item_tokens),
         done=len(rows),
@@ -412,40 +363,41 @@ def _finish(
     )
 
 
-def _write(
-    output: Path,
-    places: Sequence[Place | Kept],
+def _rows(
     item_tokens: np.ndarray,
-    hashes: Sequence[bytes],
+    hashes: list[bytes],
+    n_tokens: np.ndarray,
     info: FeatureInfo,
     journal: Journal,
     earlier: _Earlier,
-) -> None:
-    def read(place: Place | Kept) -> np.ndarray:
-        return journal.read(place) if isinstance(place, Place) else earlier.read(place)
+) -> Rows:
+    """Take the vectors from where they are, padded to the longest."""
 
-    n_real = np.array([place.n_tokens for place in places])
-    n_tokens, dim = int(n_real.max()), read(places[0]).shape[1]
+    def read(keys: list[bytes]) -> Iterator[np.ndarray]:
+        old_rows = [earlier.row_of[key] for key in keys if key in earlier.row_of]
+        of_old = iter(earlier.source.take(old_rows) if earlier.source and old_rows else ())
+        return (next(of_old) if key in earlier.row_of else journal.read(key) for key in keys)
+
+    (first,) = read(hashes[:1])
+    longest, dim = int(n_tokens.max()), first.shape[1]
 
     def chunks() -> Iterator[np.ndarray]:
-        step = max(1, CHUNK_BYTES // (2 * n_tokens * dim))
-        for first in range(0, len(places), step):
-            some = places[first : first + step]
-            chunk = np.zeros((len(some), n_tokens, dim), dtype=np.float16)
-            for into, place in zip(chunk, some):
-                into[: place.n_tokens] = read(place)
+        step = rows_at_once(2 * longest * dim)
+        for begin in range(0, len(hashes), step):
+            keys = hashes[begin : begin + step]
+            chunk = np.zeros((len(keys), longest, dim), dtype=np.float16)
+            for into, vectors, n_real in zip(chunk, read(keys), n_tokens[begin:]):
+                into[:n_real] = vectors[:n_real]
             yield chunk
 
-    mask = np.arange(n_tokens) < n_real[:, None]
-    write_rows(
-        output,
-        chunks(),
-        (len(places), n_tokens, dim),
-        np.float16,
-        item_tokens,
-        info,
+    mask = np.arange(longest) < n_tokens[:, None]
+    return Rows(
+        item_tokens=item_tokens,
+        shape=(len(hashes), longest, dim),
+        dtype=np.dtype(np.float16),
+        info=info,
+        chunks=chunks,
         token_mask=None if mask.all() else mask,
-        input_hashes=np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(len(hashes), -1),
     )
 
 

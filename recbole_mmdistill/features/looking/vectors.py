@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
 
-from ..source import FeatureSource
-from ..store import CHUNK_BYTES, RowReader
+from ..source import CHUNK_BYTES, FeatureSource
 
 N_BINS = 24
 SAME_NORM = 0.01
@@ -64,14 +62,11 @@ def read_batches(source: FeatureSource, item_of_row: np.ndarray, title: str) -> 
     """
     step = max(1, CHUNK_BYTES // (source.values[0].numel() * source.values.element_size()))
     # disable=None: no bar where nobody looks, as in a log file.
-    with (
-        _reading(source) as read,
-        tqdm(total=len(source), desc=title, dynamic_ncols=True, leave=False, disable=None) as bar,
-    ):
+    with tqdm(total=len(source), desc=title, dynamic_ncols=True, leave=False, disable=None) as bar:
         for first in range(0, len(source), step):
             rows = np.flatnonzero(item_of_row[first : first + step] >= 0)
             if len(rows):
-                values = read(first, step)[rows]
+                values = source.take(slice(first, first + step))[rows]
                 yield _batch(source, item_of_row[first + rows], first + rows, values)
             bar.update(min(step, len(source) - first))
 
@@ -96,19 +91,8 @@ def read_items(source: FeatureSource, item_of_row: np.ndarray, items: np.ndarray
     rows = np.flatnonzero(np.isin(item_of_row, items))
     values = np.zeros((0, *source.values.shape[1:]), dtype=np.float32)
     if len(rows):
-        with _reading(source) as read:
-            values = np.concatenate([read(row, 1) for row in rows.tolist()])
+        values = source.take(rows)
     return _batch(source, item_of_row[rows], rows, values)
-
-
-@contextmanager
-def _reading(source: FeatureSource) -> Iterator[Callable[[int, int], np.ndarray]]:
-    """Give a function of first row and number of rows."""
-    if source.path is not None and source.path.suffix == ".safetensors":
-        with RowReader(source.path) as reader:
-            yield reader.read
-    else:
-        yield lambda first, n_rows: source.values[first : first + n_rows].numpy()
 
 
 def _batch(source: FeatureSource, items: np.ndarray, rows: np.ndarray, values: np.ndarray) -> Batch:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from recbole_mmdistill.features import FeatureInfo, open_features
-from recbole_mmdistill.features.conversion import Options, convert
+from recbole_mmdistill.features.convert import convert
+from recbole_mmdistill.features.formats import Options
 from tests.features.builders import abc
 from tests.features.conversion.builders import VALUES, refused, vectors, write
 

@@ -10,18 +10,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ...errors import UserError
-from ..source import check_unique
-from .arrays import NpyFormat, RawFormat
-from .feature_file import SafetensorsFormat
-from .format import ROWS, Format, Options, Rows
-from .itememb import ItemembFormat
+from ..errors import UserError
+from .formats import FORMATS, ROWS, Format, Opened, Options, ids_beside
+from .source import Rows, check_unique
 
-FORMATS: dict[str, Format] = {
-    format.name: format
-    for format in (SafetensorsFormat(), NpyFormat(), ItemembFormat(), RawFormat())
-}
-FOR_ANY_FORMAT = {"modality", "dtype", "zeros_are_missing"}
+_FOR_ANY_FORMAT = {"modality", "dtype", "zeros_are_missing"}
 
 
 @dataclass(frozen=True)
@@ -81,20 +74,30 @@ def convert(
     reading = _format_of(source, source_format)
     writing = _format_of(destination, destination_format)
     _check_options(options, reading, writing)
-    rows = reading.read(source, options)
-    check_unique(str(source), rows.item_tokens)
-    _check_files(rows.files, writing.files_written(destination, options))
+    opened = reading.read(source, options)
+    check_unique(str(source), opened.rows.item_tokens)
+    _check_files(opened.files, destination, writing, options)
     if options.zeros_are_missing:
-        rows = _without_zeros(rows)
+        opened = _without_zeros(opened)
+    rows = opened.rows
     info = replace(
         rows.info,
         modality=options.modality or rows.info.modality or _modality_of(destination, source),
         encoder=options.encoder or rows.info.encoder,
     )
+    if writing.name == "safetensors" and not info.modality:
+        raise UserError(
+            f"Neither {source} nor the name {destination.name} says of which modality it is.",
+            "Say it with --modality, or call the file <dataset>.<modality>.safetensors.",
+        )
     # By its name: the dtype of an array may be of the other byte order.
     own_dtype = rows.dtype.name if rows.dtype.name in writing.dtypes else "float32"
     dtype = np.dtype(options.dtype or own_dtype)
-    cast = replace(rows, info=info, dtype=dtype, chunks=lambda: _cast(rows, dtype))
+    mask = None if rows.token_mask is None or rows.token_mask.all() else rows.token_mask
+    cast = replace(
+        rows, info=info, dtype=dtype, token_mask=mask, chunks=lambda: _cast(source, rows, dtype)
+    )
+    _check_tokens(source, cast, writing)
     try:
         n_filled = writing.write(destination, cast, options)
     except OSError as error:
@@ -102,7 +105,7 @@ def convert(
             f"{destination} cannot be written: {error}.",
             "Give a path in a folder with enough room.",
         ) from None
-    return Conversion(rows.shape, dtype.name, rows.n_left_out, n_filled)
+    return Conversion(rows.shape, dtype.name, opened.n_left_out, n_filled)
 
 
 def _format_of(path: Path, name: str | None) -> Format:
@@ -122,7 +125,7 @@ def _format_of(path: Path, name: str | None) -> Format:
 
 def _check_options(options: Options, reading: Format, writing: Format) -> None:
     """Raise a UserError if an option is given that has no meaning for either format."""
-    used = FOR_ANY_FORMAT | reading.read_options | writing.write_options
+    used = _FOR_ANY_FORMAT | reading.read_options | writing.write_options
     if options.ids != ROWS and "ids" not in reading.read_options:
         used -= {"ids"}
     given = {field.name for field in fields(options) if getattr(options, field.name) is not None}
@@ -139,13 +142,26 @@ def _check_options(options: Options, reading: Format, writing: Format) -> None:
         )
 
 
-def _check_files(read: tuple[Path, ...], written: tuple[Path, ...]) -> None:
+def _check_files(read: tuple[Path, ...], path: Path, writing: Format, options: Options) -> None:
     """Raise a UserError if a file to write is read too, or is a folder."""
-    for path in written:
-        if path.is_dir():
-            raise UserError(f"{path} is a folder.", "Give the name of a file in it.")
-        if path.exists() and any(path.samefile(other) for other in read):
-            raise UserError(f"{path} is to be read and written.", "Give another destination.")
+    has_ids = "ids" in writing.write_options and options.ids != ROWS
+    for written in (path, ids_beside(path)) if has_ids else (path,):
+        if written.is_dir():
+            raise UserError(f"{written} is a folder.", "Give the name of a file in it.")
+        if written.exists() and any(written.samefile(other) for other in read):
+            raise UserError(f"{written} is to be read and written.", "Give another destination.")
+
+
+def _check_tokens(source: Path, rows: Rows, writing: Format) -> None:
+    """Raise a UserError if the format cannot hold several tokens, or padding."""
+    n_tokens, is_padded = rows.shape[1], rows.token_mask is not None
+    if (n_tokens > 1 and writing.one_vector) or (is_padded and not writing.has_padding):
+        raise UserError(
+            f"{source} has {n_tokens} token{'s' * (n_tokens > 1)} for each item"
+            f"{', some of them padding' * is_padded}, but {writing.name} holds "
+            f"{'one vector' if writing.one_vector else 'the same number'} for each.",
+            "Write a .safetensors file, which holds them as they are, or pool them first.",
+        )
 
 
 def _modality_of(*paths: Path) -> str:
@@ -157,23 +173,24 @@ def _modality_of(*paths: Path) -> str:
     return ""
 
 
-def _without_zeros(rows: Rows) -> Rows:
+def _without_zeros(opened: Opened) -> Opened:
     """Leave out the items all of whose numbers are 0."""
+    rows = opened.rows
     kept = np.concatenate([chunk.any(axis=(1, 2)) for chunk in rows.chunks()])
     n_kept = int(kept.sum())
     if n_kept == 0:
-        raise UserError(f"{rows.files[0]} holds nothing but zeros.", "Give a file with features.")
-    return replace(
+        raise UserError(f"{opened.files[0]} holds nothing but zeros.", "Give a file with features.")
+    fewer = replace(
         rows,
         item_tokens=rows.item_tokens[kept],
         shape=(n_kept, *rows.shape[1:]),
         chunks=lambda: (chunk[chunk.any(axis=(1, 2))] for chunk in rows.chunks()),
         token_mask=None if rows.token_mask is None else rows.token_mask[kept],
-        n_left_out=rows.n_left_out + len(kept) - n_kept,
     )
+    return opened._replace(rows=fewer, n_left_out=opened.n_left_out + len(kept) - n_kept)
 
 
-def _cast(rows: Rows, dtype: np.dtype) -> Iterator[np.ndarray]:
+def _cast(source: Path, rows: Rows, dtype: np.dtype) -> Iterator[np.ndarray]:
     """Give the values in another dtype, each of them finite, and show how far they are."""
     first = 0
     with tqdm(total=len(rows.item_tokens), desc="items", disable=None) as progress:
@@ -185,9 +202,8 @@ def _cast(rows: Rows, dtype: np.dtype) -> Iterator[np.ndarray]:
                 row = int(np.argmin(is_finite.all(axis=(1, 2))))
                 value = chunk[row][~is_finite[row]][0]
                 too_much = f", more than {dtype} can (see --dtype)" if np.isfinite(value) else ""
-                item = f"Item {rows.item_tokens[first + row]!r} of {rows.files[0]}"
                 raise UserError(
-                    f"{item} holds {value}{too_much}.",
+                    f"Item {rows.item_tokens[first + row]!r} of {source} holds {value}{too_much}.",
                     "Make these features again, or leave the item out.",
                 )
             yield cast
