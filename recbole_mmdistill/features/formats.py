@@ -67,25 +67,17 @@ class Opened(NamedTuple):
 
 
 class Format(NamedTuple):
-    """A format of item features.
-
-    ``read`` opens a file, with a UserError if it is missing, damaged or of another format.
-    ``write`` writes one, whole or not at all, and gives how many rows of it are of no item. It
-    raises a UserError if the format cannot hold the rows, an OSError if the disk cannot.
-    """
+    """A format of item features."""
 
     name: str
     suffix: str  # a regular expression
-    read: Callable[[Path, Options], Opened]
-    write: Callable[[Path, Rows, Options], int]
+    read: Callable[[Path, Options], Opened]  # a UserError if there is no such file
+    write: Callable[[Path, Rows, Options], int]  # whole or not at all; gives the rows of no item
     read_options: frozenset[str] = frozenset()
     write_options: frozenset[str] = frozenset()
     dtypes: tuple[str, ...] = FLOAT_DTYPES
     one_vector: bool = False  # an item has one, and none of its tokens is padding
     has_padding: bool = False
-
-
-# The feature file of this package
 
 
 def _read_safetensors(path: Path, options: Options) -> Opened:
@@ -95,9 +87,6 @@ def _read_safetensors(path: Path, options: Options) -> Opened:
 def _write_safetensors(path: Path, rows: Rows, options: Options) -> int:
     write_rows(path, rows)
     return 0
-
-
-# Arrays: one row an item, named by a file beside or by its number
 
 
 def ids_beside(path: Path) -> Path:
@@ -112,12 +101,10 @@ def _read_npy(path: Path, options: Options) -> Opened:
 def _read_raw(path: Path, options: Options) -> Opened:
     dim = DEFAULT_DIM if options.dim is None else options.dim
     check_file(path, "Write it with values.tofile(path).")
-    if dim < 1:
-        raise UserError(f"A vector cannot have {dim} numbers.", "Say how many with --dim.")
     size = path.stat().st_size
-    if size == 0 or size % (4 * dim):
+    if dim < 1 or size == 0 or size % (4 * dim):
         raise UserError(
-            f"{path} has {size} bytes, no multiple of the {4 * dim} of {dim} float32 numbers.",
+            f"{path} has {size} bytes, which are no vectors of {dim} float32 numbers.",
             "Say with --dim how many numbers a vector has.",
         )
     shape = (size // (4 * dim), 1, dim)
@@ -155,24 +142,21 @@ def _read_array(path: Path, options: Options, map_values: Callable[[], np.ndarra
 
 
 def _write_npy(path: Path, rows: Rows, options: Options) -> int:
-    return _write_array(path, rows, options, _npy_header)
+    def header(n_rows: int) -> bytes:
+        file = io.BytesIO()
+        axes = rows.shape[1:] if rows.shape[1] > 1 else rows.shape[2:]
+        described = {"descr": rows.dtype.str, "fortran_order": False, "shape": (n_rows, *axes)}
+        np.lib.format.write_array_header_1_0(file, described)
+        return file.getvalue()
+
+    return _write_array(path, rows, options, header)
 
 
 def _write_raw(path: Path, rows: Rows, options: Options) -> int:
-    return _write_array(path, rows, options, lambda rows, n_rows: b"")
+    return _write_array(path, rows, options, lambda n_rows: b"")
 
 
-def _npy_header(rows: Rows, n_rows: int) -> bytes:
-    header = io.BytesIO()
-    axes = rows.shape[1:] if rows.shape[1] > 1 else rows.shape[2:]
-    described = {"descr": rows.dtype.str, "fortran_order": False, "shape": (n_rows, *axes)}
-    np.lib.format.write_array_header_1_0(header, described)
-    return header.getvalue()
-
-
-def _write_array(
-    path: Path, rows: Rows, options: Options, header: Callable[[Rows, int], bytes]
-) -> int:
+def _write_array(path: Path, rows: Rows, options: Options, header: Callable[[int], bytes]) -> int:
     if options.ids == ROWS:
         return _write_by_number(path, rows, header)
     _check_lines(rows, ids_beside(path))
@@ -180,13 +164,13 @@ def _write_array(
     with replacing(ids_beside(path)) as ids, replacing(path) as file:
         ids.writelines(f"{token}\n".encode() for token in rows.item_tokens)
         ids.flush()
-        file.write(header(rows, len(rows.item_tokens)))
+        file.write(header(len(rows.item_tokens)))
         for chunk in rows.chunks():
             file.write(np.ascontiguousarray(chunk).data)
     return 0
 
 
-def _write_by_number(path: Path, rows: Rows, header: Callable[[Rows, int], bytes]) -> int:
+def _write_by_number(path: Path, rows: Rows, header: Callable[[int], bytes]) -> int:
     """Write each row at the place that its item's token says, zeros where there is none."""
     ids_path = ids_beside(path)
     for token in rows.item_tokens:
@@ -203,7 +187,7 @@ def _write_by_number(path: Path, rows: Rows, header: Callable[[Rows, int], bytes
     places = [int(token) for token in rows.item_tokens]
     n_items, n_rows = len(places), max(places) + 1
     row_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
-    head = header(rows, n_rows)
+    head = header(n_rows)
     size = len(head) + n_rows * row_bytes
     with replacing(path) as file:
         if size > shutil.disk_usage(path.parent).free:
@@ -227,9 +211,6 @@ def _check_lines(rows: Rows, path: Path) -> None:
                 f"Item {token!r} cannot stand in a line of {path}.",
                 "Use tokens of one character or more, without tabs and line ends.",
             )
-
-
-# RecBole's additional feature file: a token and a vector on each line, as text
 
 
 def _read_itememb(path: Path, options: Options) -> Opened:
@@ -295,20 +276,20 @@ def _column(file: AtomicFile, kind: str, field: str | None = None) -> tuple[int,
 
 
 def _vector(path: Path, line: int, field: str, words: list[str], dim: int) -> np.ndarray:
+    wrong = ""
     if len(words) != dim:
         wrong = f"has {len(words)} numbers in {field}, the first vector {dim}"
-        raise wrong_line(path, line, wrong, _AS_WRITTEN)
-    try:
-        with np.errstate(over="ignore"):
-            vector = np.array([float(word) for word in words], dtype=np.float32)
-    except ValueError as error:
-        wrong = f"has something in {field} that is no number ({error})"
-        raise wrong_line(path, line, wrong, _AS_WRITTEN) from None
-    if not np.isfinite(vector).all():
-        word = words[int(np.argmin(np.isfinite(vector)))]
-        wrong = f"holds {word} in {field}, no finite float32"
-        raise wrong_line(path, line, wrong, _AS_WRITTEN)
-    return vector
+    else:
+        try:
+            with np.errstate(over="ignore"):
+                vector = np.array([float(word) for word in words], dtype=np.float32)
+            if np.isfinite(vector).all():
+                return vector
+            word = words[int(np.argmin(np.isfinite(vector)))]
+            wrong = f"holds {word} in {field}, no finite float32"
+        except ValueError as error:
+            wrong = f"has something in {field} that is no number ({error})"
+    raise wrong_line(path, line, wrong, _AS_WRITTEN)
 
 
 def _write_itememb(path: Path, rows: Rows, options: Options) -> int:

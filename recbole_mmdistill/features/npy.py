@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from .source import FeatureInfo, FeatureSource, as_item_tokens, as_tensor
+from .source import FeatureInfo, FeatureSource, as_item_tokens, as_tensor, from_array
 
 _ROW_NUMBER = re.compile(r"[0-9]{1,18}")
 _AS_MADE = "Give the table that the features were made with; its rows count from 0."
@@ -44,11 +44,10 @@ def read_npy(values_path: str | Path, ids_path: str | Path, modality: str) -> Fe
     values = map_features(values_path)
     item_tokens = read_ids(ids_path, values_path, len(values))
     stamps = [path.stat() for path in (values_path, ids_path)]
-    return FeatureSource(
-        values=as_tensor(str(values_path), values),
-        token_mask=None,
-        item_tokens=item_tokens,
-        info=FeatureInfo(modality, source_fields=(values_path.name, ids_path.name)),
+    return from_array(
+        values,
+        item_tokens,
+        FeatureInfo(modality, source_fields=(values_path.name, ids_path.name)),
         name=f"{values_path} with {ids_path.name}",
         path=values_path,
         fingerprint=" ".join(f"{stamp.st_size}:{stamp.st_mtime_ns}" for stamp in stamps),

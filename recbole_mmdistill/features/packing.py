@@ -8,24 +8,10 @@ import numpy as np
 
 
 def pack_strings(strings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Join strings into UTF-8 bytes, with the place where each begins.
+    """Join strings ``[n]`` into bytes (uint8) and offsets ``[n + 1]`` (int64).
 
-    Parameters
-    ----------
-    strings : numpy.ndarray
-        Shape ``[n]``, dtype object, each a str.
-
-    Returns
-    -------
-    data : numpy.ndarray
-        Shape ``[n_bytes]``, uint8.
-    offsets : numpy.ndarray
-        Shape ``[n + 1]``, int64: string i is ``data[offsets[i]:offsets[i + 1]]``.
-
-    Raises
-    ------
-    UnicodeEncodeError
-        If a string holds half of a surrogate pair, which is no character.
+    String i is ``data[offsets[i]:offsets[i + 1]]``. A UnicodeEncodeError is raised if one holds
+    half of a surrogate pair, which is no character.
     """
     encoded = [string.encode("utf-8") for string in strings]
     offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
@@ -34,24 +20,9 @@ def pack_strings(strings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unpack_strings(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Undo :func:`pack_strings`.
+    """Undo :func:`pack_strings`, giving ``[n]`` of dtype object.
 
-    Parameters
-    ----------
-    data : numpy.ndarray
-        Shape ``[n_bytes]``, uint8.
-    offsets : numpy.ndarray
-        Shape ``[n + 1]``, int64.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``[n]``, dtype object, each a str.
-
-    Raises
-    ------
-    ValueError
-        If the offsets do not cut the bytes into strings of UTF-8.
+    A ValueError is raised if the offsets do not cut the bytes into strings of UTF-8.
     """
     if data.dtype != np.uint8 or offsets.dtype != np.int64:
         raise ValueError(f"bytes and offsets have dtypes {data.dtype} and {offsets.dtype}")
@@ -62,6 +33,5 @@ def unpack_strings(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     if (offsets[1:] < offsets[:-1]).any():
         raise ValueError("the offsets do not ascend")
     whole, cuts = data.tobytes(), offsets.tolist()
-    strings = np.empty(len(cuts) - 1, dtype=object)
-    strings[:] = [whole[begin:end].decode("utf-8") for begin, end in pairwise(cuts)]
-    return strings
+    strings = [whole[begin:end].decode("utf-8") for begin, end in pairwise(cuts)]
+    return np.array([*strings, None], dtype=object)[:-1]

@@ -30,7 +30,7 @@ from safetensors import SafetensorError, safe_open
 from ..errors import UserError
 from ..files import replacing
 from .packing import pack_strings, unpack_strings
-from .source import FeatureInfo, FeatureSource, Rows, as_item_tokens, as_mask, as_tensor, from_array
+from .source import FeatureInfo, FeatureSource, Rows, as_item_tokens, as_tensor, from_array
 
 FORMAT_VERSION = 1
 HASH_BYTES = 16
@@ -78,19 +78,7 @@ def write_features(
 def write_rows(path: str | Path, rows: Rows, input_hashes: np.ndarray | None = None) -> None:
     """Write a feature file, see :func:`write_features`, with one chunk in memory at a time.
 
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file.
-    rows : Rows
-        What to write, float16 or float32.
-    input_hashes : numpy.ndarray, optional
-        Shape ``[n_items, 16]``, uint8.
-
-    Raises
-    ------
-    UserError
-        If an item token is not valid Unicode, or the file cannot be written.
+    The input hashes are ``[n_items, 16]`` uint8, or None.
     """
     path = Path(path)
     try:
@@ -103,21 +91,15 @@ def write_rows(path: str | Path, rows: Rows, input_hashes: np.ndarray | None = N
     optional = {"input_hashes": input_hashes, "token_mask": rows.token_mask}
     after = {key: array for key, array in optional.items() if array is not None}
     after = dict(sorted({**after, "item_tokens": token_bytes}.items()))
-    digest = hashlib.sha256()
-    for key, array in {"item_token_offsets": offsets, **after}.items():
-        if key != "input_hashes":
-            _hash_array(digest, key, array)
-    digest.update(_described("values", rows.dtype, rows.shape))
-
     # The widest numbers come first, so that each tensor is aligned to its dtype.
+    arrays: dict[str, Rows | np.ndarray] = {"item_token_offsets": offsets, "values": rows, **after}
     entries: dict[str, dict[str, Any]] = {}
     end = 0
-    arrays: dict[str, Rows | np.ndarray] = {"item_token_offsets": offsets, "values": rows, **after}
     for key, of_key in arrays.items():
         begin, end = end, end + int(np.prod(of_key.shape)) * of_key.dtype.itemsize
         dtype = _DTYPES[of_key.dtype.name]
         entries[key] = {"dtype": dtype, "shape": [*of_key.shape], "data_offsets": [begin, end]}
-
+    digest = _digest({"item_token_offsets": offsets, **after}, rows)
     try:
         with replacing(path) as file:
             file.write(_header(rows.info, "0" * 64, entries))
@@ -182,11 +164,11 @@ def open_features(path: str | Path) -> FeatureSource:
         raise UserError(f"The item tokens of {path} are damaged: {error}.", _REMAKE) from None
     if mask is not None and mask.dtype == torch.bool:
         mask = mask.view(torch.uint8)  # any byte may stand in a file, but a bool is 0 or 1
-    return FeatureSource(
-        values=as_tensor(str(path), values),
-        token_mask=None if mask is None else as_mask(str(path), mask),
-        item_tokens=as_item_tokens(str(path), item_tokens),
-        info=_info(path, metadata),
+    return from_array(
+        values,
+        item_tokens,
+        _info(path, metadata),
+        mask,
         name=str(path),
         path=path,
         fingerprint=metadata["content_hash"],
@@ -196,22 +178,9 @@ def open_features(path: str | Path) -> FeatureSource:
 
 
 def read_input_hashes(source: FeatureSource) -> np.ndarray | None:
-    """Read what each item of a feature file was encoded from.
+    """Read what each item of a feature file was encoded from: ``[n_items, 16]`` uint8.
 
-    Parameters
-    ----------
-    source : FeatureSource
-        As :func:`open_features` gives it.
-
-    Returns
-    -------
-    numpy.ndarray or None
-        Shape ``[n_items, 16]``, uint8; None if the file does not say.
-
-    Raises
-    ------
-    UserError
-        If they are of another shape or dtype.
+    None if the file does not say; a UserError if it says it in another form.
     """
     assert source.path is not None
     hashes = _tensor(source.path, "input_hashes")
@@ -240,13 +209,11 @@ def verify_features(path: str | Path) -> None:
     """
     source = open_features(path)
     assert source.path is not None
-    digest = hashlib.sha256()
-    for key in ("item_token_offsets", "item_tokens", "token_mask"):
-        tensor = _tensor(source.path, key)
-        if tensor is not None:
-            _hash_array(digest, key, tensor.numpy())
+    with _open(source.path) as file:
+        keys = {"item_token_offsets", "item_tokens", "token_mask"} & {*file.keys()}
+        small = {key: file.get_tensor(key).numpy() for key in keys}
     rows = source.rows()
-    digest.update(_described("values", rows.dtype, rows.shape))
+    digest = _digest(small, rows)
     for chunk in rows.chunks():
         digest.update(_bytes_of(chunk))
     found, written = digest.hexdigest(), source.fingerprint
@@ -325,13 +292,16 @@ def _info(path: Path, metadata: dict[str, str]) -> FeatureInfo:
     )
 
 
-def _described(key: str, dtype: np.dtype, shape: Sequence[int]) -> bytes:
-    return f"{key} {dtype.name} {list(shape)}\n".encode()
-
-
-def _hash_array(digest: Any, key: str, array: np.ndarray) -> None:
-    digest.update(_described(key, array.dtype, array.shape))
-    digest.update(_bytes_of(array))
+def _digest(arrays: dict[str, np.ndarray], rows: Rows) -> Any:
+    """Begin the content's hash: all but the values, for which it has dtype and shape."""
+    digest = hashlib.sha256()
+    for key in ("item_token_offsets", "item_tokens", "token_mask"):
+        if key in arrays:
+            array = arrays[key]
+            digest.update(f"{key} {array.dtype.name} {list(array.shape)}\n".encode())
+            digest.update(_bytes_of(array))
+    digest.update(f"values {rows.dtype.name} {list(rows.shape)}\n".encode())
+    return digest
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:

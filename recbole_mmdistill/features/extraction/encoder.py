@@ -39,35 +39,11 @@ class Failure(NamedTuple):
 class Encoder(ABC):
     """A pretrained encoder, loaded when it is first needed.
 
-    Parameters
-    ----------
-    name : str
-        To be recorded.
-    weights_hash : str
-        SHA-256 of its weights, in hexadecimal, or :data:`UNTRAINED`.
-    pooling : str
-        How its last hidden states become vectors.
-    depends_on : dict
-        What else its vectors depend on; JSON.
-    device : str
-        ``auto``, or a device of torch.
-    precision : str
-        ``auto`` (bfloat16 or float16 on a GPU, float32 elsewhere), or a key of
-        :data:`PRECISIONS`.
-    normalize : bool
-        Whether each vector is divided by its length.
-
-    Attributes
-    ----------
-    preprocessing : str
-        What is done to an input and to the vectors, in words.
-    by_length : bool
-        Whether inputs of like length should share a batch.
-
-    Raises
-    ------
-    UserError
-        If there is no such device or precision.
+    Its name, the hash of its weights and its pooling are recorded. ``depends_on`` is what else its
+    vectors depend on, as JSON. ``device`` is ``auto`` or a device of torch; ``precision`` is
+    ``auto`` (half on a GPU, else float32) or a key of :data:`PRECISIONS`; ``normalize`` says
+    whether each vector is divided by its length. ``preprocessing`` says in words what is done to
+    an input and to the vectors; ``by_length`` whether inputs of like length should share a batch.
     """
 
     preprocessing: str = ""
@@ -124,34 +100,16 @@ class Encoder(ABC):
 
     @abstractmethod
     def forward(self, model: Any, prepared: Sequence[Any]) -> Sequence[torch.Tensor]:
-        """Encode a batch.
+        """Encode inputs as ``prepare`` gives them, each ``[n_tokens, dim]``.
 
-        Parameters
-        ----------
-        model : object
-            As :meth:`load` gives it.
-        prepared : sequence
-            Inputs as ``prepare`` gives them.
-
-        Returns
-        -------
-        sequence of torch.Tensor
-            Shape ``[n_tokens, dim]`` each; the number of tokens may differ.
+        The number of tokens may differ.
         """
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[Any]) -> list[np.ndarray | Failure]:
-        """Encode a batch.
+        """Encode a batch of inputs as ``prepare`` gives them, without failures.
 
-        Parameters
-        ----------
-        prepared : sequence
-            Inputs as ``prepare`` gives them, without failures.
-
-        Returns
-        -------
-        list of numpy.ndarray or Failure
-            Shape ``[n_tokens, dim]`` each, float16; a Failure where numbers are not finite.
+        The vectors of each are ``[n_tokens, dim]``, float16; a Failure where they are not finite.
         """
         if self._model is None:
             self._model = self.load().to(self.device)

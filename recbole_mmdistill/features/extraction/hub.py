@@ -19,24 +19,9 @@ _LOCAL = {"local_files_only": True, "trust_remote_code": False}  # nor is code o
 class HubModel:
     """The files of a model: a folder, or a name on the hub, fetched if need be.
 
-    Parameters
-    ----------
-    name : str
-        Path of a folder, or a name such as ``bert-base-uncased``.
-    untrained : bool
-        Whether to take random weights.
-
-    Attributes
-    ----------
-    folder : pathlib.Path
-        Holds ``config.json`` and, unless untrained, weights.
-    recorded_name : str
-        The name without the folders of this machine.
-
-    Raises
-    ------
-    UserError
-        If it is neither here nor can be had.
+    ``folder`` holds ``config.json`` and, unless random weights are asked for, weights.
+    ``recorded_name`` is the name without the folders of this machine. A UserError is raised if the
+    model is neither here nor can be had.
     """
 
     def __init__(self, name: str, untrained: bool = False) -> None:
@@ -82,15 +67,7 @@ class HubModel:
     def load(self, unused: tuple[str, ...] = ("pooler.",)) -> Any:
         """Load the model, in eval mode; every weight that counts must come from the file.
 
-        Parameters
-        ----------
-        unused : tuple of str
-            How the names of weights begin that no vector depends on.
-
-        Raises
-        ------
-        UserError
-            If they do not fit the configuration, or some are absent.
+        ``unused`` is how the names of weights begin that no vector depends on.
         """
         from transformers import AutoModel
         from transformers.utils import logging

@@ -153,21 +153,8 @@ class TimmEncoder(Encoder):
 class VisionTower(Encoder):
     """The image side of a transformers model: CLIP, SigLIP, ViT, DINOv2 and their kin.
 
-    Parameters
-    ----------
-    encoder : str
-        Its folder, or its name on the hub.
-    pooling : str, optional
-        As of :class:`TimmEncoder`; by default ``cls``.
-    untrained : bool
-        Whether to take random weights.
-    **settings
-        See :class:`Encoder`.
-
-    Raises
-    ------
-    UserError
-        If the model cannot be had, or reads no images.
+    ``encoder`` is its folder, or its name on the hub; the other options are those of
+    :class:`TimmEncoder`.
     """
 
     def __init__(
@@ -216,23 +203,9 @@ class VisionTower(Encoder):
 def image_encoder(
     encoder: str, weights: Path | None = None, crop_mode: str | None = None, **settings: Any
 ) -> Encoder:
-    """Open an image encoder by what its name is: a model of timm's, or one of transformers.
+    """Open a model of timm's by its name, or one of transformers by its folder or hub name.
 
-    Parameters
-    ----------
-    encoder : str
-        A name of timm's; or a folder, or a hub name with a slash.
-    weights, crop_mode, **settings
-        See :class:`TimmEncoder`; the former two are timm's alone.
-
-    Returns
-    -------
-    Encoder
-
-    Raises
-    ------
-    UserError
-        As they do.
+    See :class:`TimmEncoder` for the options; `weights` and `crop_mode` are timm's alone.
     """
     if "/" not in encoder and not Path(encoder).is_dir():
         return TimmEncoder(encoder, weights, crop_mode=crop_mode, **settings)

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ...errors import UserError
@@ -26,7 +26,7 @@ from ...files import write_text
 from ..pictures import UnreadablePicture
 from ..source import FeatureInfo, FeatureSource, Rows, rows_at_once
 from ..store import open_features, read_input_hashes, verify_features, write_rows
-from .encoder import Encoder, Failure
+from .encoder import Encoder, Failure, Prepare
 from .inputs import Inputs
 from .journal import Journal, Outcome
 
@@ -38,17 +38,13 @@ class Summary(NamedTuple):
 
     Attributes
     ----------
-    items : int
-        All.
-    done : int
-        Those that have features now.
+    items, done : int
+        All, and those that have features now.
     encoded, kept : int
         Of the inputs, each different one counted once: encoded by this run; taken from an earlier
         one, finished or killed.
-    missing, failed : int
-        Items without an input, and with one that is of no use.
-    unused : int
-        Inputs of no item.
+    missing, failed, unused : int
+        Items without an input, and with one that is of no use; inputs of no item.
     output, report : pathlib.Path
         The feature file, and the table of items that lack features.
     """
@@ -106,135 +102,146 @@ def extract(
         If another process makes this file, the disk is full, no item has features, or the inputs
         change meanwhile. What was encoded until then is kept.
     """
+    done_to_vectors = ["each vector divided by its length"] * encoder.normalize
     info = FeatureInfo(
         modality=modality,
         encoder=encoder.name,
         weights_hash=encoder.weights_hash,
         pooling=encoder.pooling,
-        preprocessing="; ".join(
-            [inputs.treatment, encoder.preprocessing]
-            + ["each vector divided by its length"] * encoder.normalize
-        ),
+        preprocessing="; ".join([inputs.treatment, encoder.preprocessing, *done_to_vectors]),
         source_fields=inputs.source_fields,
     )
     with Journal(output.with_name(f".{output.name}.partial")) as journal:
         earlier = _Earlier(output)
-        found = _scan(inputs, encoder)
+        keys, row_of, lengths = _scan(inputs, encoder)
         outcomes: dict[bytes, Outcome] = {
-            key: earlier.n_tokens(key) for key in found.row_of if key in earlier.row_of
+            key: earlier.n_tokens[earlier.row_of[key]] for key in row_of if key in earlier.row_of
         }
-        plan = [key for key in found.row_of if key not in outcomes]
+        plan = [key for key in row_of if key not in outcomes]
         if encoder.by_length:
             # The longest first: if memory does not suffice, it shows at once.
-            plan.sort(key=lambda key: (-found.lengths[key], key))
+            plan.sort(key=lambda key: (-lengths[key], key))
         wanted = set(plan)
         outcomes.update(item for item in journal.outcomes() if item[0] in wanted)
-        kept = sum(not isinstance(outcome, Failure) for outcome in outcomes.values())
+        kept = _n_done(outcomes)
         batches = [
             [key for key in plan[first : first + batch_size] if key not in outcomes]
             for first in range(0, len(plan), batch_size)
         ]
-        n_new = sum(map(len, batches))
-        if n_new:
-            prepared = _Prepared(inputs, encoder, found.row_of, list(filter(None, batches)))
-            done, title = len(plan) - n_new, f"Encode {modality}"
+        batches = list(filter(None, batches))
+        if batches:
+            prepare = partial(_prepared, inputs, row_of, encoder.input_hash, encoder.prepare)
+            done, title = len(plan) - sum(map(len, batches)), f"Encode {modality}"
             with tqdm(total=len(plan), initial=done, desc=title, dynamic_ncols=True) as progress:
-                for keys, results in _encode(prepared, encoder, batch_size, num_workers):
-                    outcomes.update(zip(keys, journal.append(keys, results)))
-                    progress.update(len(keys))
-        summary = _finish(inputs, info, output, found, outcomes, journal, earlier)
+                for some, results in _encode(encoder, batches, prepare, batch_size, num_workers):
+                    outcomes.update(zip(some, journal.append(some, results)))
+                    progress.update(len(some))
+        found = [key if isinstance(key, Failure) else outcomes[key] for key in keys]
+        reasons = {row: f.reason for row, f in enumerate(found) if isinstance(f, Failure)}
+        failed = sum(reason != "" for reason in reasons.values())
+        report = report_path(output)
+        write_text(report, _table(inputs, reasons))
+        rows = [row for row in range(len(found)) if row not in reasons]
+        if not rows:
+            raise UserError(
+                f"None of the {len(found)} items has a {modality} that could be encoded ({failed} "
+                "failed).",
+                f"See {report}.",
+            )
+        hashes = [key for key in map(keys.__getitem__, rows) if isinstance(key, bytes)]
+        item_tokens = inputs.item_tokens[rows]
+        if not earlier.is_of(item_tokens, hashes, info):
+            n_tokens = np.array([outcomes[key] for key in hashes])
+            whole = _rows(item_tokens, hashes, n_tokens, info, journal, earlier)
+            write_rows(output, whole, np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 16))
         journal.remove()
-    encoded = len(outcomes) - kept - sum(isinstance(o, Failure) for o in outcomes.values())
-    return summary._replace(encoded=encoded, kept=kept)
+    return Summary(
+        items=len(found),
+        done=len(rows),
+        encoded=_n_done(outcomes) - kept,
+        kept=kept,
+        missing=len(reasons) - failed,
+        failed=failed,
+        unused=inputs.unused(),
+        output=output,
+        report=report,
+    )
 
 
-@dataclass
-class _Found:
-    """What a look at all inputs finds."""
-
-    key_of: list[bytes | None] = field(default_factory=list)  # the hash of each item's input
-    row_of: dict[bytes, int] = field(default_factory=dict)  # the first row with the input of a hash
-    lengths: dict[bytes, int] = field(default_factory=dict)  # if the encoder wants them
-    problems: dict[int, str] = field(default_factory=dict)  # why a row's input could not be read
+def _n_done(outcomes: Mapping[bytes, Outcome]) -> int:
+    return sum(not isinstance(outcome, Failure) for outcome in outcomes.values())
 
 
-def _scan(inputs: Inputs, encoder: Encoder) -> _Found:
-    found = _Found()
-    fresh: list[tuple[bytes, bytes]] = []
+def _scan(
+    inputs: Inputs, encoder: Encoder
+) -> tuple[list[bytes | Failure], dict[bytes, int], dict[bytes, int]]:
+    """Hash all inputs.
 
-    def measure() -> None:
-        lengths = encoder.lengths([data for _, data in fresh])
-        found.lengths.update((key, length) for (key, _), length in zip(fresh, lengths))
-        fresh.clear()
-
-    for row in tqdm(range(len(inputs.item_tokens)), desc="Read inputs", delay=1, leave=False):
+    Given are each item's hash (or why it has none), the first row of each hash, and if the encoder
+    wants inputs of like length together, the length of each.
+    """
+    keys: list[bytes | Failure] = []
+    row_of: dict[bytes, int] = {}
+    lengths: dict[bytes, int] = {}
+    fresh: dict[bytes, bytes] = {}
+    n_items = len(inputs.item_tokens)
+    for row in tqdm(range(n_items), desc="Read inputs", delay=1, leave=False):
+        key: bytes | Failure = Failure("")
         try:
             data = inputs.read(row)
         except UnreadablePicture as error:
-            found.problems[row] = str(error)
-            data = None
-        key = None if data is None else encoder.input_hash(data)
-        found.key_of.append(key)
-        if data is None or key is None or key in found.row_of:
-            continue
-        found.row_of[key] = row
-        if encoder.by_length:
-            fresh.append((key, data))
-            if len(fresh) == _SCAN_ROWS:
-                measure()
-    if fresh:
-        measure()
+            data, key = None, Failure(str(error))
+        if data is not None:
+            key = encoder.input_hash(data)
+            if key not in row_of:
+                row_of[key] = row
+                fresh |= {key: data} if encoder.by_length else {}
+        keys.append(key)
+        if fresh and (len(fresh) == _SCAN_ROWS or row == n_items - 1):
+            lengths.update(zip(fresh, encoder.lengths([*fresh.values()])))
+            fresh.clear()
     encoder.check_inputs()
-    return found
+    return keys, row_of, lengths
 
 
-class _Prepared(Dataset[Any]):
-    """Batches of inputs, read and prepared: what a worker process does, and all it holds."""
-
-    def __init__(
-        self, inputs: Inputs, encoder: Encoder, row_of: dict[bytes, int], batches: list[list[bytes]]
-    ) -> None:
-        self._inputs = inputs
-        self._prepare = encoder.prepare
-        self._hash = encoder.input_hash
-        self._row_of = row_of
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, index: int) -> list[Any]:
-        """Prepare a batch: the encoder's inputs, or a Failure, in the order of the hashes."""
-        data = [self._read(key) for key in self.batches[index]]
-        prepared = iter(self._prepare([d for d in data if not isinstance(d, Failure)]))
-        return [d if isinstance(d, Failure) else next(prepared) for d in data]
-
-    def _read(self, key: bytes) -> bytes | Failure:
+def _prepared(
+    inputs: Inputs,
+    row_of: Mapping[bytes, int],
+    input_hash: Any,
+    prepare: Prepare,
+    keys: Sequence[bytes],
+) -> list[Any]:
+    """Read and prepare a batch, a Failure in the place of what cannot be; in a worker process."""
+    data: list[bytes | Failure] = []
+    for key in keys:
         try:
-            data = self._inputs.read(self._row_of[key])
+            read = inputs.read(row_of[key])
         except UnreadablePicture:
-            data = None
-        if data is None or self._hash(data) != key:
-            return Failure("changed while it was being read")
-        return data
+            read = None
+        if read is None or input_hash(read) != key:
+            data.append(Failure("changed while it was being read"))
+        else:
+            data.append(read)
+    prepared = iter(prepare([each for each in data if not isinstance(each, Failure)]))
+    return [each if isinstance(each, Failure) else next(prepared) for each in data]
 
 
 def _encode(
-    dataset: _Prepared, encoder: Encoder, batch_size: int, num_workers: int
+    encoder: Encoder, batches: list[list[bytes]], prepare: Any, batch_size: int, num_workers: int
 ) -> Iterator[tuple[list[bytes], list[np.ndarray | Failure]]]:
     """Encode all batches; memory that runs out halves what is encoded at once from then on."""
-    loader = DataLoader(
-        dataset,
+    # As a collate_fn it leaves arrays what they are: tensors would pass through shared memory.
+    loader: Any = DataLoader(
+        batches,  # type: ignore[arg-type]
         batch_size=None,
-        num_workers=min(num_workers, len(dataset)),
-        collate_fn=_as_it_is,
+        num_workers=min(num_workers, len(batches)),
+        collate_fn=prepare,
     )
-    at_once = batch_size
-    for keys, prepared in zip(dataset.batches, _or_say_who_died(loader)):
+    for keys, prepared in zip(batches, _or_say_who_died(loader)):
         good = [each for each in prepared if not isinstance(each, Failure)]
         vectors: list[np.ndarray | Failure] = []
         while len(vectors) < len(good):
-            part = good[len(vectors) : len(vectors) + at_once]
+            part = good[len(vectors) : len(vectors) + batch_size]
             try:
                 vectors += encoder.encode(part)
             except Exception as error:
@@ -245,17 +252,12 @@ def _encode(
                         "Memory does not suffice to encode a single input.",
                         "Free some, or take a smaller encoder; what is done is kept.",
                     ) from None
-                at_once = max(1, len(part) // 2)
-                tqdm.write(f"Memory ran out: going on with {at_once} inputs at once.")
+                batch_size = max(1, len(part) // 2)
+                tqdm.write(f"Memory ran out: going on with {batch_size} inputs at once.")
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
         of_good = iter(vectors)
-        yield keys, [e if isinstance(e, Failure) else next(of_good) for e in prepared]
-
-
-def _as_it_is(batch: Any) -> Any:
-    """Leave arrays what they are: as tensors they would pass through shared memory, often small."""
-    return batch
+        yield keys, [each if isinstance(each, Failure) else next(of_good) for each in prepared]
 
 
 def _or_say_who_died(loader: DataLoader[Any]) -> Iterator[Any]:
@@ -282,85 +284,34 @@ class _Earlier:
 
     def __init__(self, path: Path) -> None:
         self.row_of: dict[bytes, int] = {}
-        self.hashes: list[bytes] = []
-        self.source: FeatureSource | None = None
-        if not path.is_file():
-            return
+        self.n_tokens: list[int] = []
+        self._hashes: list[bytes] = []
+        self._source: FeatureSource | None = None
         try:
+            source = open_features(path) if path.is_file() else None
+            hashes = None if source is None else read_input_hashes(source)
+            if source is None or hashes is None or source.values.dtype != torch.float16:
+                return
             verify_features(path)
-            source = open_features(path)
-            hashes = read_input_hashes(source)
         except UserError as error:
             tqdm.write(f"Nothing of the old file is used. {error.what}")
             return
-        if hashes is None or source.values.dtype != torch.float16:
-            return
         n_rows, n_tokens, _ = source.values.shape
         mask = source.token_mask
-        self._n_tokens = [n_tokens] * n_rows if mask is None else mask.sum(1).tolist()
-        self.source = source
-        self.hashes = [row.tobytes() for row in hashes]
-        self.row_of = {key: row for row, key in enumerate(self.hashes) if self._n_tokens[row]}
+        self.n_tokens = [n_tokens] * n_rows if mask is None else mask.sum(1).tolist()
+        self._source, self._hashes = source, [row.tobytes() for row in hashes]
+        self.row_of = {key: row for row, key in enumerate(self._hashes) if self.n_tokens[row]}
 
-    def n_tokens(self, key: bytes) -> int:
-        """How many tokens an input has."""
-        return self._n_tokens[self.row_of[key]]
+    def take(self, keys: Sequence[bytes]) -> Iterator[np.ndarray]:
+        """Read the vectors of those inputs that it has, padded."""
+        rows = [self.row_of[key] for key in keys if key in self.row_of]
+        return iter(self._source.take(rows) if self._source is not None and rows else ())
 
     def is_of(self, item_tokens: np.ndarray, hashes: list[bytes], info: FeatureInfo) -> bool:
         """Whether the file is already what is to be written."""
-        if self.source is None or self.hashes != hashes or self.source.info != info:
+        if self._source is None or self._hashes != hashes or self._source.info != info:
             return False
-        return self.source.item_tokens.tolist() == item_tokens.tolist()
-
-
-def _finish(
-    inputs: Inputs,
-    info: FeatureInfo,
-    output: Path,
-    found: _Found,
-    outcomes: dict[bytes, Outcome],
-    journal: Journal,
-    earlier: _Earlier,
-) -> Summary:
-    """Put the feature file together, and the table of the items without features."""
-    rows: list[int] = []
-    hashes: list[bytes] = []
-    lacking: list[tuple[int, str, str]] = []
-    for row, key in enumerate(found.key_of):
-        outcome = Failure(found.problems.get(row, "")) if key is None else outcomes[key]
-        if key is not None and not isinstance(outcome, Failure):
-            rows.append(row)
-            hashes.append(key)
-        elif isinstance(outcome, Failure) and outcome.reason:
-            lacking.append((row, "failed", outcome.reason))
-        else:
-            lacking.append((row, "missing", "has no input"))
-    report = report_path(output)
-    write_text(report, _table(inputs, lacking))
-    failed = sum(status == "failed" for _, status, _ in lacking)
-    if not rows:
-        raise UserError(
-            f"None of the {len(inputs.item_tokens)} items has a {info.modality} that could be "
-            f"encoded ({failed} failed).",
-            f"See {report}.",
-        )
-    item_tokens = inputs.item_tokens[rows]
-    if not earlier.is_of(item_tokens, hashes, info):
-        n_tokens = np.array([outcomes[key] for key in hashes])
-        whole = _rows(item_tokens, hashes, n_tokens, info, journal, earlier)
-        input_hashes = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(len(hashes), -1)
-        write_rows(output, whole, input_hashes)
-    return Summary(
-        items=len(inputs.item_tokens),
-        done=len(rows),
-        encoded=0,
-        kept=0,
-        missing=len(lacking) - failed,
-        failed=failed,
-        unused=inputs.unused(),
-        output=output,
-        report=report,
-    )
+        return self._source.item_tokens.tolist() == item_tokens.tolist()
 
 
 def _rows(
@@ -374,12 +325,10 @@ def _rows(
     """Take the vectors from where they are, padded to the longest."""
 
     def read(keys: list[bytes]) -> Iterator[np.ndarray]:
-        old_rows = [earlier.row_of[key] for key in keys if key in earlier.row_of]
-        of_old = iter(earlier.source.take(old_rows) if earlier.source and old_rows else ())
+        of_old = earlier.take(keys)
         return (next(of_old) if key in earlier.row_of else journal.read(key) for key in keys)
 
-    (first,) = read(hashes[:1])
-    longest, dim = int(n_tokens.max()), first.shape[1]
+    longest, dim = int(n_tokens.max()), next(read(hashes[:1])).shape[1]
 
     def chunks() -> Iterator[np.ndarray]:
         step = rows_at_once(2 * longest * dim)
@@ -391,22 +340,21 @@ def _rows(
             yield chunk
 
     mask = np.arange(longest) < n_tokens[:, None]
-    return Rows(
-        item_tokens=item_tokens,
-        shape=(len(hashes), longest, dim),
-        dtype=np.dtype(np.float16),
-        info=info,
-        chunks=chunks,
-        token_mask=None if mask.all() else mask,
-    )
+    shape, dtype = (len(hashes), longest, dim), np.dtype(np.float16)
+    return Rows(item_tokens, shape, dtype, info, chunks, None if mask.all() else mask)
 
 
-def _table(inputs: Inputs, lacking: Sequence[tuple[int, str, str]]) -> str:
+def _table(inputs: Inputs, reasons: Mapping[int, str]) -> str:
     text = io.StringIO()
     table = csv.writer(text, delimiter="\t", lineterminator="\n")
     table.writerow(["item_id", "status", "input", "reason"])
     table.writerows(
-        [inputs.item_tokens[row], status, inputs.place(row), reason]
-        for row, status, reason in lacking
+        [
+            inputs.item_tokens[row],
+            "failed" if reason else "missing",
+            inputs.place(row),
+            reason or "has no input",
+        ]
+        for row, reason in reasons.items()
     )
     return text.getvalue()

@@ -25,18 +25,10 @@ Outcome = int | Failure  # how many tokens an input has, or why it has none
 
 
 class Journal:
-    """The journal of one output file.
+    """The journal of one output file; made if need be, and deleted on leaving if it is empty.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The database; made if need be, and deleted on leaving if it holds nothing.
-
-    Raises
-    ------
-    UserError
-        If another process has it open, it is damaged or of another kind, or cannot be written. So
-        do all methods.
+    A UserError is raised, here and by all methods, if another process has it open, it is damaged or
+    of another kind, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,20 +88,7 @@ class Journal:
     def append(
         self, input_hashes: Sequence[bytes], results: Sequence[np.ndarray | Failure]
     ) -> list[Outcome]:
-        """Add a batch.
-
-        Parameters
-        ----------
-        input_hashes : sequence of bytes
-            Of the inputs.
-        results : sequence of numpy.ndarray or Failure
-            Vectors of shape ``[n_tokens, dim]``, float16, or why there are none.
-
-        Returns
-        -------
-        list of int or Failure
-            As :meth:`outcomes` gives them.
-        """
+        """Add vectors ``[n_tokens, dim]`` float16, or why there are none, by the inputs' hashes."""
         rows = []
         for input_hash, result in zip(input_hashes, results):
             if isinstance(result, Failure):

@@ -130,9 +130,9 @@ def test_wrong_arrays_are_refused(tmp_path, values, message):
 @pytest.mark.parametrize(
     ("size", "dim", "message"),
     [
-        (100, None, r"has 100 bytes, no multiple of the 3072 of 768 float32 numbers\. Say.*--dim"),
+        (100, None, r"has 100 bytes, which are no vectors of 768 float32 numbers\. Say.*--dim"),
         (0, 2, "has 0 bytes"),
-        (100, 0, "A vector cannot have 0 numbers"),
+        (100, 0, "no vectors of 0 float32"),
     ],
 )
 def test_wrong_raw_files_are_refused(tmp_path, size, dim, message):
