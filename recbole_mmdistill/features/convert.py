@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError
-from .formats import FORMATS, ROWS, Format, Opened, Options, ids_beside
-from .source import Rows, check_unique
+from .formats import FORMATS, ROWS, Opened, Options, ids_beside, read, write
+from .source import FLOAT_DTYPES, Rows, check_unique
 
-_FOR_ANY_FORMAT = {"modality", "dtype", "zeros_are_missing"}
+_ARRAYS, _ONE_VECTOR = ("npy", "raw"), ("itememb", "raw")
+_MEANINGS = {  # of what is read, and of what is written, an option says something
+    "ids": (_ARRAYS, _ARRAYS),
+    "dim": (("raw",), ()),
+    "field": (("itememb",), ("itememb",)),
+    "encoder": ((), ("safetensors",)),
+}
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """What a conversion did.
+class Conversion(NamedTuple):
+    """What a conversion did."""
 
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(n_items, n_tokens, dim)`` of what was written.
-    dtype : str
-        Its dtype.
-    n_left_out : int
-        How many items of the source have no vector, and so were left out.
-    n_filled : int
-        How many rows of the destination are zeros, of items without features.
-    """
-
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # n_items, n_tokens, dim of what was written
     dtype: str
-    n_left_out: int
-    n_filled: int
+    n_left_out: int  # items of the source that have no vector
+    n_filled: int  # rows of the destination that are zeros, of items without features
 
 
 def convert(
@@ -50,10 +43,8 @@ def convert(
 
     Parameters
     ----------
-    source : str or pathlib.Path
-        The file to read.
-    destination : str or pathlib.Path
-        The file to write; what is there stays until the new one is whole.
+    source, destination : str or pathlib.Path
+        The file to read, and the one to write; what is there stays until the new one is whole.
     options : Options, optional
         What the paths do not say.
     source_format, destination_format : str, optional
@@ -62,7 +53,6 @@ def convert(
     Returns
     -------
     Conversion
-        What was done.
 
     Raises
     ------
@@ -74,48 +64,35 @@ def convert(
     reading = _format_of(source, source_format)
     writing = _format_of(destination, destination_format)
     _check_options(options, reading, writing)
-    opened = reading.read(source, options)
+    opened = read(source, reading, options)
     check_unique(str(source), opened.rows.item_tokens)
-    _check_files(opened.files, destination, writing, options)
+    has_ids = writing in _ARRAYS and options.ids != ROWS
+    for path in (destination, ids_beside(destination)) if has_ids else (destination,):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder.", "Give the name of a file in it.")
+        if path.exists() and any(path.samefile(other) for other in opened.files):
+            raise UserError(f"{path} is to be read and written.", "Give another destination.")
     if options.zeros_are_missing:
         opened = _without_zeros(opened)
-    rows = opened.rows
-    info = replace(
-        rows.info,
-        modality=options.modality or rows.info.modality or _modality_of(destination, source),
-        encoder=options.encoder or rows.info.encoder,
-    )
-    if writing.name == "safetensors" and not info.modality:
-        raise UserError(
-            f"Neither {source} nor the name {destination.name} says of which modality it is.",
-            "Say it with --modality, or call the file <dataset>.<modality>.safetensors.",
-        )
-    # By its name: the dtype of an array may be of the other byte order.
-    own_dtype = rows.dtype.name if rows.dtype.name in writing.dtypes else "float32"
-    dtype = np.dtype(options.dtype or own_dtype)
-    mask = None if rows.token_mask is None or rows.token_mask.all() else rows.token_mask
-    cast = replace(
-        rows, info=info, dtype=dtype, token_mask=mask, chunks=lambda: _cast(source, rows, dtype)
-    )
-    _check_tokens(source, cast, writing)
+    rows = _as_written(source, destination, opened.rows, writing, options)
     try:
-        n_filled = writing.write(destination, cast, options)
+        n_filled = write(destination, writing, rows, options)
     except OSError as error:
         raise UserError(
             f"{destination} cannot be written: {error}.",
             "Give a path in a folder with enough room.",
         ) from None
-    return Conversion(rows.shape, dtype.name, opened.n_left_out, n_filled)
+    return Conversion(rows.shape, rows.dtype.name, opened.n_left_out, n_filled)
 
 
-def _format_of(path: Path, name: str | None) -> Format:
+def _format_of(path: Path, name: str | None) -> str:
     """Give the format of a name, or if there is none, of a path's suffix."""
     if name is not None:
         if name not in FORMATS:
             raise UserError(f"There is no format {name!r}.", f"There are {', '.join(FORMATS)}.")
-        return FORMATS[name]
-    for format in FORMATS.values():
-        if re.fullmatch(format.suffix, path.suffix):
+        return name
+    for format, suffixes in FORMATS.items():
+        if path.suffix in suffixes or (format == "raw" and path.suffix.startswith(suffixes)):
             return format
     raise UserError(
         f"The name of {path} does not say its format.",
@@ -123,45 +100,54 @@ def _format_of(path: Path, name: str | None) -> Format:
     )
 
 
-def _check_options(options: Options, reading: Format, writing: Format) -> None:
+def _check_options(options: Options, reading: str, writing: str) -> None:
     """Raise a UserError if an option is given that has no meaning for either format."""
-    used = _FOR_ANY_FORMAT | reading.read_options | writing.write_options
-    if options.ids != ROWS and "ids" not in reading.read_options:
-        used -= {"ids"}
-    given = {field.name for field in fields(options) if getattr(options, field.name) is not None}
-    for option in sorted(given - used):
+    for option, (of_read, of_written) in sorted(_MEANINGS.items()):
+        value = getattr(options, option)
+        is_read_alone = option == "ids" and value != ROWS
+        if value is None or reading in of_read or (writing in of_written and not is_read_alone):
+            continue
         raise UserError(
-            f"--{option}={getattr(options, option)} has no meaning from {reading.name} to "
-            f"{writing.name}.",
-            "Leave it out.",
+            f"--{option}={value} has no meaning from {reading} to {writing}.", "Leave it out."
         )
-    if options.dtype not in (None, *writing.dtypes):
+    dtypes = ("float32",) if writing == "raw" else FLOAT_DTYPES
+    if options.dtype not in (None, *dtypes):
         raise UserError(
-            f"The dtype of {writing.name} cannot be {options.dtype!r}.",
-            f"Give {' or '.join(writing.dtypes)}.",
+            f"The dtype of {writing} cannot be {options.dtype!r}.", f"Give {' or '.join(dtypes)}."
         )
 
 
-def _check_files(read: tuple[Path, ...], path: Path, writing: Format, options: Options) -> None:
-    """Raise a UserError if a file to write is read too, or is a folder."""
-    has_ids = "ids" in writing.write_options and options.ids != ROWS
-    for written in (path, ids_beside(path)) if has_ids else (path,):
-        if written.is_dir():
-            raise UserError(f"{written} is a folder.", "Give the name of a file in it.")
-        if written.exists() and any(written.samefile(other) for other in read):
-            raise UserError(f"{written} is to be read and written.", "Give another destination.")
-
-
-def _check_tokens(source: Path, rows: Rows, writing: Format) -> None:
-    """Raise a UserError if the format cannot hold several tokens, or padding."""
-    n_tokens, is_padded = rows.shape[1], rows.token_mask is not None
-    if (n_tokens > 1 and writing.one_vector) or (is_padded and not writing.has_padding):
+def _as_written(
+    source: Path, destination: Path, rows: Rows, writing: str, options: Options
+) -> Rows:
+    """Give rows as a format can hold them; a UserError if it cannot."""
+    modality = options.modality or rows.info.modality or _modality_of(destination, source)
+    if writing == "safetensors" and not modality:
+        raise UserError(
+            f"Neither {source} nor the name {destination.name} says of which modality it is.",
+            "Say it with --modality, or call the file <dataset>.<modality>.safetensors.",
+        )
+    mask = None if rows.token_mask is None or rows.token_mask.all() else rows.token_mask
+    n_tokens = rows.shape[1]
+    one_vector, is_padded = writing in _ONE_VECTOR, mask is not None
+    if (n_tokens > 1 and one_vector) or (is_padded and writing != "safetensors"):
         raise UserError(
             f"{source} has {n_tokens} token{'s' * (n_tokens > 1)} for each item"
-            f"{', some of them padding' * is_padded}, but {writing.name} holds "
-            f"{'one vector' if writing.one_vector else 'the same number'} for each.",
+            f"{', some of them padding' * is_padded}, but {writing} holds "
+            f"{'one vector' if one_vector else 'the same number'} for each.",
             "Write a .safetensors file, which holds them as they are, or pool them first.",
         )
+    # By its name: the dtype of an array may be of the other byte order.
+    is_half = rows.dtype.name == "float16" and writing != "raw"
+    dtype = np.dtype(options.dtype or ("float16" if is_half else "float32"))
+    encoder = options.encoder or rows.info.encoder
+    return replace(
+        rows,
+        info=replace(rows.info, modality=modality, encoder=encoder),
+        dtype=dtype,
+        token_mask=mask,
+        chunks=lambda: _cast(source, rows, dtype),
+    )
 
 
 def _modality_of(*paths: Path) -> str:

@@ -18,84 +18,84 @@ from ..atomic import AtomicFile, wrong_line
 from ..errors import UserError
 from ..files import replacing
 from .npy import check_file, map_features, read_ids
-from .source import FLOAT_DTYPES, FeatureInfo, Rows, as_item_tokens, rows_at_once
+from .source import FeatureInfo, Rows, as_item_tokens, rows_at_once
 from .store import open_features, write_rows
 
+FORMATS = {  # and how the suffixes of their files begin
+    "safetensors": (".safetensors",),
+    "npy": (".npy",),
+    "itememb": (".itememb",),
+    "raw": (".feat", ".raw"),
+}
 DEFAULT_DIM = 768  # of BERT, and so of UniSRec's files
 ROWS = "rows"  # the value of the option ids that says: row i is of item i
 _NO_LINE = re.compile("^$|^\ufeff|[\t\n\r]|[\ud800-\udfff]")
 _FLOAT32 = "%.9g"  # nine digits tell any two float32 apart
+_AS_WRITTEN = (
+    "Write one line for each item, the numbers of a vector separated by spaces, none where an item "
+    "has none."
+)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the paths of a conversion do not say.
+    """What the paths of a conversion do not say."""
 
-    Parameters
-    ----------
-    ids : str, optional
-        Of ``.npy`` and raw files: the file that names the item of each row, by default the one
-        beside; ``"rows"``: row i is of item ``"i"``, read and written.
-    dim : int, optional
-        Of a raw source: how many numbers a vector has, by default 768.
-    field : str, optional
-        Of ``.itememb``: the column of the vectors, by default the first ``float_seq`` of a source
-        and ``<modality>_emb`` of a destination.
-    modality, encoder : str, optional
-        To record in a feature file, by default what the source or a file name says.
-    dtype : str, optional
-        ``"float16"`` or ``"float32"``, by default that of the source.
-    zeros_are_missing : bool
-        Whether to leave out items all of whose numbers are 0.
-    """
-
+    # Of .npy and raw files: the one that names the item of each row, by default the one beside;
+    # "rows": row i is of item "i", read and written.
     ids: str | None = None
-    dim: int | None = None
+    dim: int | None = None  # of a raw source: how many numbers a vector has, by default 768
+    # Of .itememb: the column of the vectors, by default the first float_seq of a source and
+    # <modality>_emb of a destination.
     field: str | None = None
-    modality: str | None = None
+    modality: str | None = None  # to record, by default what the source or a file name says
     encoder: str | None = None
-    dtype: str | None = None
-    zeros_are_missing: bool = False
+    dtype: str | None = None  # float16 or float32, by default that of the source
+    zeros_are_missing: bool = False  # leave out items all of whose numbers are 0
 
 
 class Opened(NamedTuple):
-    """What a format reads: features, the files they are in, and how many items have no vector."""
+    """What is read of a file: features, the files they are in, and how many items have none."""
 
     rows: Rows
     files: tuple[Path, ...]
     n_left_out: int = 0
 
 
-class Format(NamedTuple):
-    """A format of item features."""
-
-    name: str
-    suffix: str  # a regular expression
-    read: Callable[[Path, Options], Opened]  # a UserError if there is no such file
-    write: Callable[[Path, Rows, Options], int]  # whole or not at all; gives the rows of no item
-    read_options: frozenset[str] = frozenset()
-    write_options: frozenset[str] = frozenset()
-    dtypes: tuple[str, ...] = FLOAT_DTYPES
-    one_vector: bool = False  # an item has one, and none of its tokens is padding
-    has_padding: bool = False
+def read(path: Path, format: str, options: Options) -> Opened:
+    """Open a file; a UserError is raised if it is missing, damaged or of another format."""
+    if format == "safetensors":
+        return Opened(open_features(path).rows(), (path,))
+    if format == "npy":
+        return _read_array(path, options, lambda: map_features(path))
+    return _read_itememb(path, options) if format == "itememb" else _read_raw(path, options)
 
 
-def _read_safetensors(path: Path, options: Options) -> Opened:
-    return Opened(open_features(path).rows(), (path,))
+def write(path: Path, format: str, rows: Rows, options: Options) -> int:
+    """Write a file, whole or not at all, and give how many rows of it are of no item.
 
+    A UserError is raised if the format cannot hold an item, an OSError if the disk cannot.
+    """
+    if format == "safetensors":
+        write_rows(path, rows)
+        return 0
+    if format == "itememb":
+        return _write_itememb(path, rows, options)
 
-def _write_safetensors(path: Path, rows: Rows, options: Options) -> int:
-    write_rows(path, rows)
-    return 0
+    def header(n_rows: int) -> bytes:
+        file = io.BytesIO()
+        axes = rows.shape[1:] if rows.shape[1] > 1 else rows.shape[2:]
+        described = {"descr": rows.dtype.str, "fortran_order": False, "shape": (n_rows, *axes)}
+        np.lib.format.write_array_header_1_0(file, described)
+        return b"" if format == "raw" else file.getvalue()
+
+    write_array = _write_by_number if options.ids == ROWS else _write_with_ids
+    return write_array(path, rows, header)
 
 
 def ids_beside(path: Path) -> Path:
     """Give ``toy.text.ids`` for ``toy.text.npy``, and ``toy.feat1CLS.ids`` for ``toy.feat1CLS``."""
     return path.with_name(f"{path.name.removesuffix('.npy')}.ids")
-
-
-def _read_npy(path: Path, options: Options) -> Opened:
-    return _read_array(path, options, lambda: map_features(path))
 
 
 def _read_raw(path: Path, options: Options) -> Opened:
@@ -113,7 +113,6 @@ def _read_raw(path: Path, options: Options) -> Opened:
 
 def _read_array(path: Path, options: Options, map_values: Callable[[], np.ndarray]) -> Opened:
     values = map_values()
-    n_items = len(values)
     if values.dtype.kind != "f":
         raise UserError(
             f"{path} holds {values.dtype}, but features are floating-point numbers.",
@@ -121,7 +120,7 @@ def _read_array(path: Path, options: Options, map_values: Callable[[], np.ndarra
         )
     files: tuple[Path, ...] = (path,)
     if options.ids == ROWS:
-        item_tokens = np.array([str(row) for row in range(n_items)], dtype=object)
+        item_tokens = np.array([str(row) for row in range(len(values))], dtype=object)
     else:
         ids_path = ids_beside(path) if options.ids is None else Path(options.ids)
         if options.ids is None and not ids_path.is_file():
@@ -130,35 +129,18 @@ def _read_array(path: Path, options: Options, map_values: Callable[[], np.ndarra
                 "Say --ids=FILE, or --ids=rows if the items' tokens are the rows' numbers.",
             )
         files = (path, ids_path)
-        item_tokens = read_ids(ids_path, path, n_items)
+        item_tokens = read_ids(ids_path, path, len(values))
 
     def chunks() -> Iterator[np.ndarray]:
         step = rows_at_once(values[:1].nbytes)
         # Mapped anew: what is touched counts as memory of the process until unmapped.
-        return (np.array(map_values()[first : first + step]) for first in range(0, n_items, step))
+        return (np.array(map_values()[at : at + step]) for at in range(0, len(values), step))
 
     info = FeatureInfo("", source_fields=tuple(file.name for file in files))
     return Opened(Rows(item_tokens, values.shape, values.dtype, info, chunks), files)
 
 
-def _write_npy(path: Path, rows: Rows, options: Options) -> int:
-    def header(n_rows: int) -> bytes:
-        file = io.BytesIO()
-        axes = rows.shape[1:] if rows.shape[1] > 1 else rows.shape[2:]
-        described = {"descr": rows.dtype.str, "fortran_order": False, "shape": (n_rows, *axes)}
-        np.lib.format.write_array_header_1_0(file, described)
-        return file.getvalue()
-
-    return _write_array(path, rows, options, header)
-
-
-def _write_raw(path: Path, rows: Rows, options: Options) -> int:
-    return _write_array(path, rows, options, lambda n_rows: b"")
-
-
-def _write_array(path: Path, rows: Rows, options: Options, header: Callable[[int], bytes]) -> int:
-    if options.ids == ROWS:
-        return _write_by_number(path, rows, header)
+def _write_with_ids(path: Path, rows: Rows, header: Callable[[int], bytes]) -> int:
     _check_lines(rows, ids_beside(path))
     # Opened first, the ids replace the old ones last: after the values are safely written.
     with replacing(ids_beside(path)) as ids, replacing(path) as file:
@@ -185,14 +167,14 @@ def _write_by_number(path: Path, rows: Rows, header: Callable[[int], bytes]) -> 
             "Remove it, or give another destination.",
         )
     places = [int(token) for token in rows.item_tokens]
-    n_items, n_rows = len(places), max(places) + 1
+    n_rows = max(places) + 1
     row_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
     head = header(n_rows)
     size = len(head) + n_rows * row_bytes
     with replacing(path) as file:
         if size > shutil.disk_usage(path.parent).free:
             raise UserError(
-                f"{path} would have {n_rows} rows for {n_items} items ({size} bytes), more "
+                f"{path} would have {n_rows} rows for {len(places)} items ({size} bytes), more "
                 "than the disk has room for.",
                 "Leave --ids=rows out, so that it has one row for each item.",
             )
@@ -201,7 +183,7 @@ def _write_by_number(path: Path, rows: Rows, header: Callable[[int], bytes]) -> 
         for row, place in zip((row for chunk in rows.chunks() for row in chunk), places):
             file.seek(len(head) + place * row_bytes)
             file.write(row.tobytes())
-    return n_rows - n_items
+    return n_rows - len(places)
 
 
 def _check_lines(rows: Rows, path: Path) -> None:
@@ -246,20 +228,10 @@ def _read_itememb(path: Path, options: Options) -> Opened:
         while chunk := list(islice(vectors, rows_at_once(4 * dim))):
             yield np.stack(chunk)[:, None]
 
-    rows = Rows(
-        item_tokens=as_item_tokens(str(path), tokens),
-        shape=(len(tokens), 1, dim),
-        dtype=np.dtype(np.float32),
-        info=FeatureInfo("", source_fields=(path.name, field)),
-        chunks=chunks,
-    )
+    info = FeatureInfo("", source_fields=(path.name, field))
+    shape, dtype = (len(tokens), 1, dim), np.dtype(np.float32)
+    rows = Rows(as_item_tokens(str(path), tokens), shape, dtype, info, chunks)
     return Opened(rows, (path,), n_left_out=len(line_of) - len(tokens))
-
-
-_AS_WRITTEN = (
-    "Write one line for each item, the numbers of a vector separated by spaces, none where an item "
-    "has none."
-)
 
 
 def _column(file: AtomicFile, kind: str, field: str | None = None) -> tuple[int, str]:
@@ -276,10 +248,8 @@ def _column(file: AtomicFile, kind: str, field: str | None = None) -> tuple[int,
 
 
 def _vector(path: Path, line: int, field: str, words: list[str], dim: int) -> np.ndarray:
-    wrong = ""
-    if len(words) != dim:
-        wrong = f"has {len(words)} numbers in {field}, the first vector {dim}"
-    else:
+    wrong = f"has {len(words)} numbers in {field}, the first vector {dim}"
+    if len(words) == dim:
         try:
             with np.errstate(over="ignore"):
                 vector = np.array([float(word) for word in words], dtype=np.float32)
@@ -312,33 +282,3 @@ def _write_itememb(path: Path, rows: Rows, options: Options) -> int:
             for vector, token in zip(chunk[:, 0], tokens):
                 file.write(f"{token}\t{line % tuple(vector.tolist())}\n".encode())
     return 0
-
-
-_IDS, _FIELD = frozenset({"ids"}), frozenset({"field"})
-FORMATS = {
-    format.name: format
-    for format in (
-        Format(
-            "safetensors",
-            r"\.safetensors",
-            _read_safetensors,
-            _write_safetensors,
-            write_options=frozenset({"encoder"}),
-            has_padding=True,
-        ),
-        Format("npy", r"\.npy", _read_npy, _write_npy, _IDS, _IDS),
-        Format(
-            "itememb", r"\.itememb", _read_itememb, _write_itememb, _FIELD, _FIELD, one_vector=True
-        ),
-        Format(
-            "raw",
-            r"\.feat\w*|\.raw",
-            _read_raw,
-            _write_raw,
-            _IDS | {"dim"},
-            _IDS,
-            dtypes=("float32",),
-            one_vector=True,
-        ),
-    )
-}

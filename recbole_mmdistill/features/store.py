@@ -282,14 +282,9 @@ def _info(path: Path, metadata: dict[str, str]) -> FeatureInfo:
             "strings.",
             _REMAKE,
         )
-    return FeatureInfo(
-        modality=metadata["modality"],
-        encoder=metadata["encoder"],
-        weights_hash=metadata["weights_hash"],
-        pooling=metadata["pooling"],
-        preprocessing=metadata["preprocessing"],
-        source_fields=tuple(fields),
-    )
+    names = ("modality", "encoder", "weights_hash", "pooling", "preprocessing")
+    made: dict[str, Any] = {name: metadata[name] for name in names}
+    return FeatureInfo(**made, source_fields=tuple(fields))
 
 
 def _digest(arrays: dict[str, np.ndarray], rows: Rows) -> Any:

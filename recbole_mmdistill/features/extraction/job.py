@@ -34,30 +34,17 @@ _SCAN_ROWS = 256
 
 
 class Summary(NamedTuple):
-    """What became of the items.
-
-    Attributes
-    ----------
-    items, done : int
-        All, and those that have features now.
-    encoded, kept : int
-        Of the inputs, each different one counted once: encoded by this run; taken from an earlier
-        one, finished or killed.
-    missing, failed, unused : int
-        Items without an input, and with one that is of no use; inputs of no item.
-    output, report : pathlib.Path
-        The feature file, and the table of items that lack features.
-    """
+    """What became of the items."""
 
     items: int
-    done: int
-    encoded: int
-    kept: int
-    missing: int
-    failed: int
-    unused: int
-    output: Path
-    report: Path
+    done: int  # items that have features now
+    encoded: int  # different inputs encoded by this run
+    kept: int  # different inputs taken from an earlier run, finished or killed
+    missing: int  # items without an input
+    failed: int  # items with an input of no use
+    unused: int  # inputs of no item
+    output: Path  # the feature file
+    report: Path  # the table of items that lack features
 
 
 def report_path(output: Path) -> Path:
@@ -177,8 +164,7 @@ def _scan(
 ) -> tuple[list[bytes | Failure], dict[bytes, int], dict[bytes, int]]:
     """Hash all inputs.
 
-    Given are each item's hash (or why it has none), the first row of each hash, and if the encoder
-    wants inputs of like length together, the length of each.
+    Give each item's hash (or why it has none), the first row of each hash, and lengths if wanted.
     """
     keys: list[bytes | Failure] = []
     row_of: dict[bytes, int] = {}
@@ -237,7 +223,17 @@ def _encode(
         num_workers=min(num_workers, len(batches)),
         collate_fn=prepare,
     )
-    for keys, prepared in zip(batches, _or_say_who_died(loader)):
+    prepared_batches = iter(loader)
+    for keys in batches:
+        try:
+            prepared = next(prepared_batches)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise UserError(
+                "A process that decodes inputs was killed or crashed.",
+                "Say the same again: it goes on from what is done; --num_workers=0 does without.",
+            ) from None
         good = [each for each in prepared if not isinstance(each, Failure)]
         vectors: list[np.ndarray | Failure] = []
         while len(vectors) < len(good):
@@ -258,18 +254,6 @@ def _encode(
                     torch.cuda.empty_cache()
         of_good = iter(vectors)
         yield keys, [each if isinstance(each, Failure) else next(of_good) for each in prepared]
-
-
-def _or_say_who_died(loader: DataLoader[Any]) -> Iterator[Any]:
-    try:
-        yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise UserError(
-            "A process that decodes inputs was killed or crashed.",
-            "Say the same again: it goes on from what is done; --num_workers=0 does without them.",
-        ) from None
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -33,10 +33,8 @@ class TextEncoder(Encoder):
     max_length : int, optional
         Tokens that are read of a text; by default all that the model can, with pooling
         ``tokens`` :data:`N_TOKENS`.
-    untrained : bool
-        Whether to take random weights.
-    **settings
-        See :class:`Encoder`.
+    untrained, **settings
+        Whether to take random weights; see :class:`Encoder`.
 
     Raises
     ------
