@@ -103,7 +103,10 @@ def test_what_is_there_is_replaced():
         (["none.text.safetensors", "x.raw"], "There is no feature file"),
         (["image_feat.npy", "x.raw"], "there is no image_feat.ids."),
         (["image_feat.npy", "x.safetensors", "--ids=rows"], "Neither image_feat.npy nor"),
-        (["Scientific.feat1CLS", "x.npy", "--ids=rows"], "has 24 bytes, no multiple of the 3072"),
+        (
+            ["Scientific.feat1CLS", "x.npy", "--ids=rows"],
+            "which are no vectors of 768 float32",
+        ),
         (["toy.itememb", "toy.itememb/x.npy"], "toy.itememb/x.npy cannot be written"),
     ],
 )

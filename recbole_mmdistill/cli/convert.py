@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..features.conversion import DEFAULT_DIM, FORMATS, ROWS, Conversion, Options, convert
+from ..features.convert import Conversion, convert
+from ..features.formats import DEFAULT_DIM, FORMATS, ROWS, Options
 from .arguments import Parser
 
 EPILOG = """\

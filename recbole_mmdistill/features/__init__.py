@@ -1,8 +1,8 @@
 """Item features: a self-describing file per modality, and their alignment by item token."""
 
 from .align import AlignedFeatures, UnknownItems, align_features
-from .conversion import read_npy
 from .locate import find_features, modalities_of
+from .npy import read_npy
 from .source import FeatureInfo, FeatureSource, from_array
 from .store import open_features, verify_features, write_features
 

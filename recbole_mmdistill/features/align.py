@@ -19,15 +19,7 @@ N_EXAMPLES = 5
 
 @dataclass(frozen=True)
 class UnknownItems:
-    """Items that a source has and the dataset has not.
-
-    Parameters
-    ----------
-    count : int
-        How many there are.
-    examples : tuple of str
-        The first few of them.
-    """
+    """How many items a source has that the dataset has not, and the first few of them."""
 
     count: int
     examples: tuple[str, ...]
@@ -97,13 +89,7 @@ class AlignedFeatures:
         return self.values.shape[2]
 
     def without(self, items: torch.Tensor) -> AlignedFeatures:
-        """Give the same features, but none for some items.
-
-        Parameters
-        ----------
-        items : torch.Tensor
-            Shape ``[n_items]``, bool: which items lose theirs.
-        """
+        """Give the same features, but none for some items, ``[n_items]`` bool."""
         row_of_item = self.row_of_item.masked_fill(items, -1)
         withheld = items if self.withheld is None else items | self.withheld
         return replace(self, row_of_item=row_of_item, withheld=withheld)
@@ -189,63 +175,45 @@ def _align(
     if source.token_mask is not None:
         is_empty = ~source.token_mask.any(dim=1).numpy()
         rows[(rows >= 0) & is_empty[rows]] = -1
-    row_of_item = torch.from_numpy(rows.astype(np.int64))
-    _check_coverage(source, wanted, row_of_item)
+    if (rows < 0).all():
+        named, wants = (
+            ", ".join(map(repr, some[:N_EXAMPLES])) for some in (source.item_tokens, wanted[1:])
+        )
+        raise UserError(
+            f"None of the {len(wanted) - 1} items of the dataset has a feature in {source.name}: "
+            f"its {len(source)} items are named like {named}, the dataset's like {wants}.",
+            "Name items in the features as the item id field of the dataset's .inter file does.",
+        )
     if check_values:
-        _check_masks(source, row_of_item)
-        _check_finite(source, row_of_item)
+        _check_values(source, torch.from_numpy(np.sort(rows[rows >= 0])))
     unknown = source.item_tokens[~is_known]
     return AlignedFeatures(
         source=source,
         item_tokens=item_tokens,
-        row_of_item=row_of_item,
+        row_of_item=torch.from_numpy(rows.astype(np.int64)),
         unknown_items=UnknownItems(len(unknown), tuple(unknown[:N_EXAMPLES])),
     )
 
 
-def _check_coverage(source: FeatureSource, wanted: np.ndarray, row_of_item: torch.Tensor) -> None:
-    """Raise a UserError if no item of the dataset has a feature."""
-    if (row_of_item < 0).all():
-        raise UserError(
-            f"None of the {len(wanted) - 1} items of the dataset has a feature in {source.name}: "
-            f"its {len(source)} items are named like {_quoted(source.item_tokens)}, the dataset's "
-            f"like {_quoted(wanted[1:])}.",
-            "Name items in the features as the item id field of the dataset's .inter file does.",
-        )
-
-
-def _check_masks(source: FeatureSource, row_of_item: torch.Tensor) -> None:
-    """Raise a UserError if an item's first token is masked: its output stands for the item."""
-    if source.token_mask is None:
-        return
-    rows = row_of_item[row_of_item >= 0]
-    bad = rows[~source.token_mask[rows, 0]]
-    if len(bad):
-        raise UserError(
-            f"{len(bad)} items of {source.name} have real tokens behind a masked first one: first "
-            f"item {source.item_tokens[bad[0]]!r}.",
-            "Put the real tokens of each item before its padding.",
-        )
-
-
-def _check_finite(source: FeatureSource, row_of_item: torch.Tensor) -> None:
-    """Raise a UserError if a used row holds NaN or inf; a chunk at a time, in file order."""
-    rows = row_of_item[row_of_item >= 0].sort().values
-    row_bytes = source.values[0].numel() * source.values.element_size()
+def _check_values(source: FeatureSource, rows: torch.Tensor) -> None:
+    """Raise a UserError if a row begins with a masked token, or holds NaN or inf."""
+    if source.token_mask is not None:
+        masked = rows[~source.token_mask[rows, 0]]  # the first token's output stands for the item
+        if len(masked):
+            raise UserError(
+                f"{len(masked)} items of {source.name} have real tokens behind a masked first one: "
+                f"first item {source.item_tokens[masked[0]]!r}.",
+                "Put the real tokens of each item before its padding.",
+            )
     bad = []
-    for chunk in rows.split(max(1, CHUNK_BYTES // row_bytes)):
+    for chunk in rows.split(max(1, CHUNK_BYTES // source.values[0].nbytes)):
         is_finite = np.isfinite(source.values[chunk].numpy()).all(axis=(1, 2))
         bad += chunk[torch.from_numpy(~is_finite)].tolist()
     if bad:
-        row = bad[0]
-        feature = source.values[row].flatten()
+        feature = source.values[bad[0]].flatten()
         value = feature[~feature.isfinite()][0].item()
         raise UserError(
             f"{len(bad)} items of {source.name} hold numbers that are not finite: first item "
-            f"{source.item_tokens[row]!r} (row {row}), with {value}.",
+            f"{source.item_tokens[bad[0]]!r} (row {bad[0]}), with {value}.",
             "Make these features again, or leave the items out: an item may lack a modality.",
         )
-
-
-def _quoted(item_tokens: np.ndarray) -> str:
-    return ", ".join(repr(token) for token in item_tokens[:N_EXAMPLES])

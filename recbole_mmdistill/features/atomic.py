@@ -42,7 +42,6 @@ class ItemTable:
     def __init__(self, path: Path, item_field: str = "item_id") -> None:
         if not path.is_file():
             raise UserError(f"There is no item file {path}.", "Give the dataset's .item file.")
-        self.path = path
         self._atomic = AtomicFile(path)
         self.fields = tuple(self._atomic.types)
         column = self._atomic.column(item_field)
@@ -69,28 +68,11 @@ class ItemTable:
         return len(self.item_tokens)
 
     def columns(self, fields: Sequence[str]) -> list[int]:
-        """Give the numbers of columns by their names.
-
-        Parameters
-        ----------
-        fields : sequence of str
-            Names.
-
-        Raises
-        ------
-        UserError
-            If there is no such column.
-        """
+        """Give the numbers of columns by their names; a UserError if there is no such column."""
         return [self._atomic.column(field) for field in fields]
 
     def read(self, row: int) -> list[str]:
-        """Read one row, the cells in the order of ``fields``.
-
-        Parameters
-        ----------
-        row : int
-            Its number, from 0.
-        """
+        """Read the cells of a row, given by its number from 0, in the order of ``fields``."""
         offset, size = self._spans[row].tolist()
         # Not seek and read: processes that inherit the file share its position.
         return os.pread(self._file, size, offset).decode().split("\t")
@@ -107,26 +89,10 @@ def interaction_files(folder: Path, dataset: str) -> list[Path]:
 
 
 def count_interactions(paths: Sequence[Path], item_field: str = "item_id") -> dict[str, int]:
-    """Count how often each item occurs in ``.inter`` files.
+    """Count how often each item occurs in ``.inter`` files, in the order of first appearance.
 
-    As in RecBole, a line without an item token counts for nothing.
-
-    Parameters
-    ----------
-    paths : sequence of pathlib.Path
-        The files.
-    item_field : str
-        The column of the item tokens.
-
-    Returns
-    -------
-    dict of str to int
-        In the order of first appearance.
-
-    Raises
-    ------
-    UserError
-        If a file cannot be read, is no table or lacks the column.
+    As in RecBole, a line without an item token counts for nothing. A UserError is raised if a file
+    cannot be read, is no table or lacks the column.
     """
     counts: Counter[str] = Counter()
     for path in paths:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, near
-from .conversion import read_npy
+from .npy import read_npy
 from .source import FeatureSource
 from .store import open_features
 
@@ -90,46 +90,31 @@ def find_features(
     UserError
         If there is none, which says how to make it, or it is damaged.
     """
-    name = f"{dataset}.{modality}"
+    name, places = f"{dataset}.{modality}", [folder, shipped()]
     if isinstance(feature_path, Mapping):
-        file = feature_path.get(modality)
-        if file is not None:
-            return _open_named(modality, Path(file))
+        if feature_path.get(modality) is not None:
+            path = Path(feature_path[modality])
+            if not os.path.isfile(path):
+                what = "is a folder" if os.path.isdir(path) else "does not exist"
+                there = os.listdir(path.parent) if os.path.isdir(path.parent) else ()
+                raise UserError(
+                    f"feature_path of {modality} is the file {path}, which {what}.",
+                    f"Give a .safetensors or .npy file{near(path.name, there)}.",
+                )
+            return _open(path, modality)
     elif feature_path is not None:
-        found = _open_in(Path(feature_path), name, modality)
-        if found is None:
-            there = os.listdir(feature_path)
-            raise UserError(
-                f"feature_path is {feature_path}, where there is neither {name}.safetensors nor "
-                f"{name}.npy.",
-                f"{_HOW}{near(f'{name}.safetensors', there)}.",
-            )
-        return found
-    for place in (folder, shipped()):
-        found = _open_in(place, name, modality)
-        if found is not None:
-            return found
-    return open_features(folder / f"{name}.safetensors")  # says how to make it
-
-
-def _open_in(folder: Path, name: str, modality: str) -> FeatureSource | None:
-    for suffix in ("safetensors", "npy"):
-        if os.path.isfile(folder / f"{name}.{suffix}"):
-            return _open(folder / f"{name}.{suffix}", modality)
-    return None
-
-
-def _open_named(modality: str, path: Path) -> FeatureSource:
-    if not os.path.isfile(path):
-        what = "is a folder" if os.path.isdir(path) else "does not exist"
-        there = (
-            (entry.name for entry in path.parent.iterdir()) if os.path.isdir(path.parent) else ()
-        )
+        places = [Path(feature_path)]
+    for place in places:
+        for suffix in ("safetensors", "npy"):
+            if os.path.isfile(place / f"{name}.{suffix}"):
+                return _open(place / f"{name}.{suffix}", modality)
+    if len(places) == 1:
         raise UserError(
-            f"feature_path of {modality} is the file {path}, which {what}.",
-            f"Give a .safetensors or .npy file{near(path.name, there)}.",
+            f"feature_path is {feature_path}, where there is neither {name}.safetensors nor "
+            f"{name}.npy.",
+            f"{_HOW}{near(f'{name}.safetensors', os.listdir(feature_path))}.",
         )
-    return _open(path, modality)
+    return open_features(folder / f"{name}.safetensors")  # says how to make it
 
 
 def _open(path: Path, modality: str) -> FeatureSource:
@@ -139,20 +124,7 @@ def _open(path: Path, modality: str) -> FeatureSource:
 
 
 def modalities_of(dataset: str, folders: Sequence[Path]) -> list[str]:
-    """List the modalities that have a feature file in some folders.
-
-    Parameters
-    ----------
-    dataset : str
-        Its name.
-    folders : sequence of pathlib.Path
-        Where to look.
-
-    Returns
-    -------
-    list of str
-        Text before image before any others, these by name.
-    """
+    """List the modalities that have a feature file in some folders: text, image, others by name."""
     found = {
         file.name.removeprefix(f"{dataset}.").rpartition(".")[0]
         for folder in folders

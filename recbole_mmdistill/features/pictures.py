@@ -43,15 +43,8 @@ class UnreadablePicture(Exception):
 class PictureFolder:
     """A folder of pictures named ``<item token>.jpg`` (or one of :data:`SUFFIXES`).
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder; it may itself be a symbolic link.
-
-    Raises
-    ------
-    UserError
-        If there is no such folder, or two files are of the same item.
+    The folder may itself be a symbolic link. A UserError is raised if there is none, or two files
+    are of the same item.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,17 +77,10 @@ class PictureFolder:
         return self._name_of.get(item_token)
 
     def read(self, name: str) -> bytes:
-        """Read a file of the folder.
+        """Read a file of the folder, given by its path from the folder on.
 
-        Parameters
-        ----------
-        name : str
-            Its path from the folder on.
-
-        Raises
-        ------
-        UnreadablePicture
-            If it is not there, leads out of the folder, is no plain file, empty or too large.
+        An UnreadablePicture is raised if it is not there, leads out of the folder, is no plain
+        file, empty or too large.
         """
         if "://" in name:
             raise UnreadablePicture("is a web address, and nothing is fetched")
@@ -124,25 +110,11 @@ class PictureFolder:
 
 
 def decode(data: bytes) -> Image.Image:
-    """Decode a picture, and standardise it.
+    """Decode a picture (a whole file in one of :data:`FORMATS`) to 8-bit RGB.
 
     Its EXIF orientation is applied, transparency is laid over white, and palette, grey, CMYK and
-    16-bit pixels become 8-bit RGB. Of an animation the first frame is taken.
-
-    Parameters
-    ----------
-    data : bytes
-        A whole file in one of :data:`FORMATS`.
-
-    Returns
-    -------
-    PIL.Image.Image
-        Of mode RGB.
-
-    Raises
-    ------
-    UnreadablePicture
-        If it is none of these formats, damaged, cut off, or larger than :data:`MAX_PIXELS`.
+    16-bit pixels become 8-bit RGB. Of an animation the first frame is taken. An UnreadablePicture
+    is raised if it is of another format, damaged, cut off, or larger than :data:`MAX_PIXELS`.
     """
     try:
         with _strict_pillow():

@@ -1,9 +1,9 @@
-"""What a source of item features is, wherever it comes from, and what makes one well formed."""
+"""Item features, wherever they come from, and what makes them well formed."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from ..errors import UserError
 
 FLOAT_DTYPES = ("float16", "float32")
 UNTRAINED = "untrained"
+CHUNK_BYTES = 1 << 22  # of values in memory at a time
+_AS_IN_DATASET = "Give each as it stands in the dataset's .item or .inter file."
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,8 @@ class FeatureInfo:
 
     Parameters
     ----------
-    modality : str
-        Name of the modality, for example ``"text"`` or ``"image"``.
-    encoder : str
-        Name of the pretrained encoder.
+    modality, encoder : str
+        Name of the modality, for example ``"text"``, and of the pretrained encoder.
     weights_hash : str
         SHA-256 of the encoder's weights, in hexadecimal, or :data:`UNTRAINED`.
     pooling : str
@@ -55,6 +55,18 @@ class FeatureInfo:
 
 
 @dataclass(frozen=True, eq=False)
+class Rows:
+    """Features as they are written: tokens in memory, values a few MiB at a time."""
+
+    item_tokens: np.ndarray  # [n_items], dtype object, each a str
+    shape: tuple[int, ...]  # n_items, n_tokens, dim
+    dtype: np.dtype
+    info: FeatureInfo
+    chunks: Callable[[], Iterator[np.ndarray]]  # each time from the first row on
+    token_mask: np.ndarray | None = None  # [n_items, n_tokens], bool, False: padding; None: none is
+
+
+@dataclass(frozen=True, eq=False)
 class FeatureSource:
     """Features of items that are named by their token, before any dataset numbers them.
 
@@ -77,6 +89,8 @@ class FeatureSource:
     reopen : tuple or None
         Function and arguments that open this source again. A pickled source holds these instead
         of the values. None for a source in memory, which is pickled by value.
+    remap : callable or None
+        Maps the values anew; None for a source in memory.
 
     Raises
     ------
@@ -91,112 +105,57 @@ class FeatureSource:
     name: str
     path: Path | None = None
     fingerprint: str = ""
-    reopen: tuple[Callable[..., FeatureSource], tuple[Any, ...]] | None = field(
-        default=None, repr=False
-    )
+    reopen: tuple[Callable[..., FeatureSource], tuple[Any, ...]] | None = None
+    remap: Callable[[], torch.Tensor] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        _check_arrays(self.name, self.values, self.token_mask, len(self.item_tokens))
-        check_unique(self.name, self.item_tokens)
+        name, shape, n_rows = self.name, list(self.values.shape), len(self.item_tokens)
+        if len(shape) != 3 or 0 in shape:
+            raise UserError(
+                f"The values of {name} have shape {shape}, but must have shape "
+                "[n_items, n_tokens, dim] with no axis of length 0.",
+                "Store one vector of length dim for each token of each item.",
+            )
+        if shape[0] != n_rows:
+            raise UserError(
+                f"{name} has values for {shape[0]} items, but {n_rows} item tokens.",
+                "Give one item token for each row of the values, in the same order.",
+            )
+        if self.token_mask is not None and list(self.token_mask.shape) != shape[:2]:
+            raise UserError(
+                f"The token_mask of {name} has shape {list(self.token_mask.shape)}, but the values "
+                f"have {shape[1]} tokens for each of {n_rows} items.",
+                f"Give a mask of shape {shape[:2]}.",
+            )
+        check_unique(name, self.item_tokens)
 
     def __len__(self) -> int:
         return len(self.item_tokens)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.reopen is not None:
-            return self.reopen
         fields = (self.values, self.token_mask, self.item_tokens, self.info, self.name)
-        return type(self), fields
+        return self.reopen or (type(self), fields)
 
+    def take(self, rows: Any) -> np.ndarray:
+        """Copy some rows, given by a slice or their numbers: ``[n, n_tokens, dim]``.
 
-def from_array(
-    values: torch.Tensor | np.ndarray,
-    item_tokens: Sequence[str] | np.ndarray,
-    info: FeatureInfo,
-    token_mask: torch.Tensor | np.ndarray | None = None,
-    name: str = "the given array",
-) -> FeatureSource:
-    """Wrap features that are already in memory.
+        A page of a mapped file counts as memory of the process from its first use until it is
+        unmapped, so the file is mapped for each call: memory holds no more than the copy.
+        """
+        values = self.values if self.remap is None else self.remap()
+        return values[rows].numpy().copy()
 
-    Parameters
-    ----------
-    values : torch.Tensor or numpy.ndarray
-        Shape ``[n_rows, n_tokens, dim]`` or ``[n_rows, dim]`` (one token), float16 or float32.
-        Not copied.
-    item_tokens : sequence of str
-        The item token of each row.
-    info : FeatureInfo
-        How the features were made.
-    token_mask : torch.Tensor or numpy.ndarray, optional
-        Shape ``[n_rows, n_tokens]``, bool or integer, nonzero where a token is real.
-    name : str
-        What error messages call this source.
+    def rows(self) -> Rows:
+        """Give the same to be read from the first row to the last."""
 
-    Returns
-    -------
-    FeatureSource
-        A source in memory.
+        def chunks() -> Iterator[np.ndarray]:
+            step = rows_at_once(self.values[0].nbytes)
+            return (self.take(slice(at, at + step)) for at in range(0, len(self), step))
 
-    Raises
-    ------
-    UserError
-        If a shape or dtype is wrong, or an item token occurs twice.
-    """
-    return FeatureSource(
-        values=as_tensor(name, values),
-        token_mask=None if token_mask is None else as_mask(name, token_mask),
-        item_tokens=as_item_tokens(name, item_tokens),
-        info=info,
-        name=name,
-    )
-
-
-def as_tensor(name: str, values: torch.Tensor | np.ndarray) -> torch.Tensor:
-    """Give `values` as a tensor with three axes, without a copy."""
-    dtype = str(values.dtype).removeprefix("torch.")
-    if dtype not in FLOAT_DTYPES:
-        raise UserError(
-            f"The values of {name} have dtype {dtype}, but must be float16 or float32.",
-            "Convert them, for example with values.astype('float32').",
-        )
-    if isinstance(values, torch.Tensor):
-        tensor = values
-    else:
-        with warnings.catch_warnings():
-            # An array mapped for reading only is welcome: nothing here writes to features.
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
-            tensor = torch.from_numpy(values)
-    return tensor.unsqueeze(1) if tensor.ndim == 2 else tensor
-
-
-def as_mask(name: str, token_mask: torch.Tensor | np.ndarray) -> torch.Tensor:
-    """Give a token mask as a bool tensor, without a copy if it is bool already."""
-    mask = torch.as_tensor(token_mask)
-    if mask.is_floating_point() or mask.is_complex():
-        raise UserError(
-            f"The token_mask of {name} has dtype {mask.dtype}, but must be bool or an integer.",
-            "Store 1 where a token is real and 0 where it is padding.",
-        )
-    return mask if mask.dtype == torch.bool else mask != 0
-
-
-def as_item_tokens(name: str, item_tokens: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Give item tokens as an object array of str: fixed-width arrays lose trailing NULs."""
-    tokens = np.empty(len(item_tokens), dtype=object)
-    tokens[:] = item_tokens.tolist() if isinstance(item_tokens, np.ndarray) else list(item_tokens)
-    kind = pd.api.types.infer_dtype(tokens, skipna=False)
-    if len(tokens) and kind != "string":
-        raise UserError(
-            f"The item tokens of {name} are of type {kind}, but must be strings.",
-            "Give each as it stands in the dataset's .item or .inter file.",
-        )
-    for row, token in enumerate(tokens):
-        if "\0" in token:  # where tables of strings end, so that two such tokens may seem the same
-            raise UserError(
-                f"The item token {token!r} of {name} (row {row}) holds a NUL.",
-                "Give each as it stands in the dataset's .item or .inter file.",
-            )
-    return tokens
+        mask = None if self.token_mask is None else self.token_mask.numpy()
+        dtype = self.values[:0].numpy().dtype
+        shape = tuple(self.values.shape)
+        return Rows(self.item_tokens, shape, dtype, self.info, chunks, mask)
 
 
 def check_unique(name: str, item_tokens: np.ndarray) -> None:
@@ -212,25 +171,89 @@ def check_unique(name: str, item_tokens: np.ndarray) -> None:
         )
 
 
-def _check_arrays(
-    name: str, values: torch.Tensor, token_mask: torch.Tensor | None, n_rows: int
-) -> None:
-    """Raise a UserError unless values, mask and number of item tokens fit each other."""
-    shape = tuple(values.shape)
-    if values.ndim != 3 or 0 in shape:
+def rows_at_once(row_bytes: int) -> int:
+    """Give the number of rows of some bytes that are held in memory at a time."""
+    return max(1, CHUNK_BYTES // row_bytes)
+
+
+def from_array(
+    values: torch.Tensor | np.ndarray,
+    item_tokens: Sequence[str] | np.ndarray,
+    info: FeatureInfo,
+    token_mask: torch.Tensor | np.ndarray | None = None,
+    name: str = "the given array",
+    **of_file: Any,
+) -> FeatureSource:
+    """Wrap features that are already in memory, or mapped.
+
+    Parameters
+    ----------
+    values : torch.Tensor or numpy.ndarray
+        Shape ``[n_rows, n_tokens, dim]`` or ``[n_rows, dim]`` (one token), float16 or float32.
+        Not copied.
+    item_tokens : sequence of str
+        The item token of each row.
+    info : FeatureInfo
+        How the features were made.
+    token_mask : torch.Tensor or numpy.ndarray, optional
+        Shape ``[n_rows, n_tokens]``, bool or integer, nonzero where a token is real.
+    name : str
+        What error messages call this source.
+    **of_file
+        The other fields of :class:`FeatureSource`.
+
+    Returns
+    -------
+    FeatureSource
+
+    Raises
+    ------
+    UserError
+        If a shape or dtype is wrong, or an item token occurs twice.
+    """
+    mask = None if token_mask is None else torch.as_tensor(token_mask)
+    if mask is not None and (mask.is_floating_point() or mask.is_complex()):
         raise UserError(
-            f"The values of {name} have shape {list(shape)}, but must have shape "
-            "[n_items, n_tokens, dim] with no axis of length 0.",
-            "Store one vector of length dim for each token of each item.",
+            f"The token_mask of {name} has dtype {mask.dtype}, but must be bool or an integer.",
+            "Store 1 where a token is real and 0 where it is padding.",
         )
-    if shape[0] != n_rows:
+    return FeatureSource(
+        values=as_tensor(name, values),
+        token_mask=mask if mask is None or mask.dtype == torch.bool else mask != 0,
+        item_tokens=as_item_tokens(name, item_tokens),
+        info=info,
+        name=name,
+        **of_file,
+    )
+
+
+def as_tensor(name: str, values: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """Give values as a tensor with three axes, without a copy."""
+    dtype = str(values.dtype).removeprefix("torch.")
+    if dtype not in FLOAT_DTYPES:
         raise UserError(
-            f"{name} has values for {shape[0]} items, but {n_rows} item tokens.",
-            "Give one item token for each row of the values, in the same order.",
+            f"The values of {name} have dtype {dtype}, but must be float16 or float32.",
+            "Convert them, for example with values.astype('float32').",
         )
-    if token_mask is not None and tuple(token_mask.shape) != shape[:2]:
+    with warnings.catch_warnings():
+        # An array mapped for reading only is welcome: nothing here writes to features.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
+        tensor = torch.as_tensor(values)
+    return tensor.unsqueeze(1) if tensor.ndim == 2 else tensor
+
+
+def as_item_tokens(name: str, item_tokens: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Give item tokens as an object array of str: fixed-width arrays lose trailing NULs."""
+    listed = item_tokens.tolist() if isinstance(item_tokens, np.ndarray) else list(item_tokens)
+    tokens = np.array([*listed, None], dtype=object)[:-1]
+    kind = pd.api.types.infer_dtype(tokens, skipna=False)
+    if len(tokens) and kind != "string":
         raise UserError(
-            f"The token_mask of {name} has shape {list(token_mask.shape)}, but the values have "
-            f"{shape[1]} tokens for each of {shape[0]} items.",
-            f"Give a mask of shape [{shape[0]}, {shape[1]}].",
+            f"The item tokens of {name} are of type {kind}, but must be strings.", _AS_IN_DATASET
         )
+    for row, token in enumerate(tokens):
+        if "\0" in token:  # where tables of strings end, so that two such tokens may seem the same
+            raise UserError(
+                f"The item token {token!r} of {name} (row {row}) holds a NUL.", _AS_IN_DATASET
+            )
+    return tokens

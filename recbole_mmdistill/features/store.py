@@ -18,29 +18,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 
 from ..errors import UserError
 from ..files import replacing
-from .headers import StoredArray, read_safetensors_header
 from .packing import pack_strings, unpack_strings
-from .source import FeatureInfo, FeatureSource, as_item_tokens, as_mask, as_tensor, from_array
+from .source import FeatureInfo, FeatureSource, Rows, as_item_tokens, as_tensor, from_array
 
 FORMAT_VERSION = 1
-TENSORS = ("values", "token_mask", "item_tokens", "item_token_offsets")
-REQUIRED_TENSORS = {"values", "item_tokens", "item_token_offsets"}
-INPUT_HASHES = "input_hashes"
 HASH_BYTES = 16
-REMAKE = "Make the file again, or fetch a whole copy of it."
-CHUNK_BYTES = 1 << 22
-
-_DTYPE_NAMES = {"float16": "F16", "float32": "F32", "uint8": "U8", "int64": "I64", "bool": "BOOL"}
+_REQUIRED = {"values", "item_tokens", "item_token_offsets"}
+_REMAKE = "Make the file again, or fetch a whole copy of it."
+_DTYPES = {"float16": "F16", "float32": "F32", "uint8": "U8", "int64": "I64", "bool": "BOOL"}
 
 
 def write_features(
@@ -72,202 +68,70 @@ def write_features(
         If a shape or dtype is wrong, an item occurs twice, its token is not valid Unicode, or
         the file cannot be written.
     """
-    source = from_array(values, item_tokens, info, token_mask, name=str(path))
-    whole = source.values.detach().cpu().numpy()
-    mask = None if source.token_mask is None else source.token_mask.cpu().numpy()
-    write_rows(path, chunks_of(whole), whole.shape, whole.dtype, source.item_tokens, info, mask)
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+    if isinstance(token_mask, torch.Tensor):
+        token_mask = token_mask.cpu()
+    write_rows(path, from_array(values, item_tokens, info, token_mask, name=str(path)).rows())
 
 
-def write_rows(
-    path: str | Path,
-    chunks: Iterable[np.ndarray],
-    shape: Sequence[int],
-    dtype: np.dtype | type,
-    item_tokens: Sequence[str] | np.ndarray,
-    info: FeatureInfo,
-    token_mask: np.ndarray | None = None,
-    input_hashes: np.ndarray | None = None,
-) -> None:
-    """Write a feature file whose values come in chunks: no more than one is in memory at a time.
+def write_rows(path: str | Path, rows: Rows, input_hashes: np.ndarray | None = None) -> None:
+    """Write a feature file, see :func:`write_features`, with one chunk in memory at a time.
 
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file; it appears whole or not at all.
-    chunks : iterable of numpy.ndarray
-        Shape ``[any number, n_tokens, dim]`` each; together the values, in the items' order.
-    shape : sequence of int
-        ``[n_items, n_tokens, dim]``.
-    dtype : numpy.dtype or type
-        float16 or float32.
-    item_tokens : sequence of str
-        Shape ``[n_items]``, each item once.
-    info : FeatureInfo
-        How the features were made.
-    token_mask : numpy.ndarray, optional
-        Shape ``[n_items, n_tokens]``, bool.
-    input_hashes : numpy.ndarray, optional
-        Shape ``[n_items, 16]``, uint8.
-
-    Raises
-    ------
-    UserError
-        If an item token is not valid Unicode, or the file cannot be written.
+    The input hashes are ``[n_items, 16]`` uint8, or None.
     """
     path = Path(path)
     try:
-        token_bytes, offsets = pack_strings(as_item_tokens(str(path), item_tokens))
+        token_bytes, offsets = pack_strings(as_item_tokens(str(path), rows.item_tokens))
     except UnicodeEncodeError as error:
         raise UserError(
             f"An item token for {path} is not valid Unicode ({error.reason}).",
             "Read the item tokens from a file in UTF-8.",
         ) from None
-    small = {"item_tokens": token_bytes, "item_token_offsets": offsets}
-    if token_mask is not None:
-        small["token_mask"] = token_mask
-    if input_hashes is not None:
-        small[INPUT_HASHES] = input_hashes
-    dtype = np.dtype(dtype)
-    header = _Header(_metadata_of(info), small, tuple(shape), dtype)
-    digest = hashlib.sha256()
-    for key in sorted({*small} - {INPUT_HASHES}):
-        _hash_tensor(digest, key, small[key])
-    digest.update(f"values {dtype.name} {list(shape)}\n".encode())
+    optional = {"input_hashes": input_hashes, "token_mask": rows.token_mask}
+    after = {key: array for key, array in optional.items() if array is not None}
+    after = dict(sorted({**after, "item_tokens": token_bytes}.items()))
+    # The widest numbers come first, so that each tensor is aligned to its dtype.
+    arrays: dict[str, Rows | np.ndarray] = {"item_token_offsets": offsets, "values": rows, **after}
+    entries: dict[str, dict[str, Any]] = {}
+    end = 0
+    for key, of_key in arrays.items():
+        begin, end = end, end + int(np.prod(of_key.shape)) * of_key.dtype.itemsize
+        dtype = _DTYPES[of_key.dtype.name]
+        entries[key] = {"dtype": dtype, "shape": [*of_key.shape], "data_offsets": [begin, end]}
+    digest = _digest({"item_token_offsets": offsets, **after}, rows)
     try:
         with replacing(path) as file:
-            file.write(header.encode("0" * 64))
-            file.write(np.ascontiguousarray(offsets).data)
-            left = int(np.prod(shape)) * dtype.itemsize
-            for chunk in chunks:
-                data = np.ascontiguousarray(chunk, dtype=dtype).reshape(-1).view(np.uint8).data
+            file.write(_header(rows.info, "0" * 64, entries))
+            file.write(offsets.data)
+            left = int(np.prod(rows.shape)) * rows.dtype.itemsize
+            for chunk in rows.chunks():
+                data = _bytes_of(chunk.astype(rows.dtype, copy=False))
                 left -= len(data)
                 file.write(data)
                 digest.update(data)
             if left != 0:
-                raise ValueError(f"the chunks differ from shape {list(shape)} by {left} bytes")
-            for key in header.after_values:
-                file.write(np.ascontiguousarray(small[key]).reshape(-1).view(np.uint8).data)
+                raise ValueError(f"the chunks differ from {[*rows.shape]} by {left} bytes")
+            for array in after.values():
+                file.write(_bytes_of(array))
             file.seek(0)
-            file.write(header.encode(digest.hexdigest()))
+            file.write(_header(rows.info, digest.hexdigest(), entries))
     except OSError as error:
         raise UserError(
             f"{path} cannot be written: {error}.", "Give a path in a folder with enough room."
         ) from None
 
 
-class _Header:
-    """The part of a safetensors file that says where each tensor lies.
-
-    The widest numbers come first, so that each tensor is aligned to its dtype.
-    """
-
-    def __init__(
-        self,
-        metadata: dict[str, str],
-        small: dict[str, np.ndarray],
-        shape: tuple[int, ...],
-        dtype: np.dtype,
-    ) -> None:
-        self.metadata = metadata
-        self.after_values = sorted({*small} - {"item_token_offsets"})
-        self.entries: dict[str, Any] = {}
-        end = 0
-        for key in ("item_token_offsets", "values", *self.after_values):
-            of_key, kind = (shape, dtype) if key == "values" else _shape_and_dtype(small[key])
-            begin, end = end, end + int(np.prod(of_key)) * kind.itemsize
-            self.entries[key] = {
-                "dtype": _DTYPE_NAMES[kind.name],
-                "shape": [*of_key],
-                "data_offsets": [begin, end],
-            }
-
-    def encode(self, content_hash: str) -> bytes:
-        """Give the header's bytes; their number does not depend on the hash."""
-        metadata = self.metadata | {"content_hash": content_hash}
-        text = json.dumps({"__metadata__": metadata, **self.entries}, ensure_ascii=False).encode()
-        text += b" " * (-len(text) % 8)
-        return len(text).to_bytes(8, "little") + text
-
-
-def _shape_and_dtype(tensor: np.ndarray) -> tuple[tuple[int, ...], np.dtype]:
-    return tensor.shape, tensor.dtype
-
-
-def chunks_of(values: np.ndarray) -> Iterator[np.ndarray]:
-    """Cut values into runs of rows of a few MiB."""
-    rows = max(1, CHUNK_BYTES // max(1, values[:1].nbytes))
-    for first in range(0, len(values), rows):
-        yield values[first : first + rows]
-
-
-class RowReader:
-    """Rows of a feature file, read one by one from the disk and never mapped into memory.
-
-    Mapped pages count as the process's memory once touched; a catalogue read to its end by this
-    takes the memory of one row.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file, as :func:`open_features` takes it.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        ``(n_items, n_tokens, dim)``.
-    dtype : numpy.dtype
-        float16 or float32.
-
-    Raises
-    ------
-    UserError
-        As :func:`open_features`.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        source = open_features(path)
-        _, arrays = _read_header(Path(path))
-        self.shape = tuple(source.values.shape)
-        self.dtype = arrays["values"].dtype
-        self._file = open(path, "rb", buffering=0)
-        self._start = arrays["values"].offset
-        self._row_bytes = self.shape[1] * self.shape[2] * self.dtype.itemsize
-
-    def __enter__(self) -> RowReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def read(self, first: int, n_rows: int = 1) -> np.ndarray:
-        """Read rows.
-
-        Parameters
-        ----------
-        first : int
-            Number of the first row.
-        n_rows : int
-            How many, at most up to the last.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape ``[n_rows, n_tokens, dim]``.
-        """
-        n_rows = min(n_rows, self.shape[0] - first)
-        size = n_rows * self._row_bytes
-        data = os.pread(self._file.fileno(), size, self._start + first * self._row_bytes)
-        return np.frombuffer(data, dtype=self.dtype).reshape(n_rows, *self.shape[1:])
-
-    def chunks(self) -> Iterator[np.ndarray]:
-        """Read all rows in their order, a few MiB at a time."""
-        step = max(1, CHUNK_BYTES // self._row_bytes)
-        for first in range(0, self.shape[0], step):
-            yield self.read(first, step)
+def _header(info: FeatureInfo, content_hash: str, entries: dict[str, Any]) -> bytes:
+    """Give the header of a safetensors file; its length does not depend on the hash."""
+    metadata = asdict(info) | {
+        "source_fields": json.dumps(info.source_fields, ensure_ascii=False),
+        "format_version": str(FORMAT_VERSION),
+        "content_hash": content_hash,
+    }
+    text = json.dumps({"__metadata__": metadata, **entries}, ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def open_features(path: str | Path) -> FeatureSource:
@@ -289,67 +153,49 @@ def open_features(path: str | Path) -> FeatureSource:
         If the file is missing, truncated, no feature file, of a later format, or inconsistent.
     """
     path = Path(path).absolute()
-    metadata, arrays = _read_header(path)
+    with _open(path) as file:
+        metadata = _metadata(path, file)
+        mask = file.get_tensor("token_mask") if "token_mask" in file.keys() else None
+        packed = [file.get_tensor(key) for key in ("item_tokens", "item_token_offsets")]
+        values = file.get_tensor("values")
     try:
-        item_tokens = unpack_strings(
-            arrays["item_tokens"].map(), arrays["item_token_offsets"].map()
-        )
-    except ValueError as error:
-        raise UserError(f"The item tokens of {path} are damaged: {error}.", REMAKE) from None
-    mask = None
-    if "token_mask" in arrays:
-        array = arrays["token_mask"].map()
-        # Any byte may stand in a file, but a bool of numpy must be 0 or 1.
-        mask = array.view(np.uint8) if array.dtype == bool else array
-    return FeatureSource(
-        values=as_tensor(str(path), arrays["values"].map()),
-        token_mask=None if mask is None else as_mask(str(path), mask),
-        item_tokens=as_item_tokens(str(path), item_tokens),
-        info=_info_of(path, metadata),
+        item_tokens = unpack_strings(*(array.numpy() for array in packed))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"The item tokens of {path} are damaged: {error}.", _REMAKE) from None
+    if mask is not None and mask.dtype == torch.bool:
+        mask = mask.view(torch.uint8)  # any byte may stand in a file, but a bool is 0 or 1
+    return from_array(
+        values,
+        item_tokens,
+        _info(path, metadata),
+        mask,
         name=str(path),
         path=path,
         fingerprint=metadata["content_hash"],
         reopen=(open_features, (str(path),)),
+        remap=lambda: as_tensor(str(path), _tensor(path, "values")),
     )
 
 
-def read_input_hashes(path: str | Path) -> np.ndarray | None:
-    """Read what each item of a feature file was encoded from.
+def read_input_hashes(source: FeatureSource) -> np.ndarray | None:
+    """Read what each item of a feature file was encoded from: ``[n_items, 16]`` uint8.
 
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file.
-
-    Returns
-    -------
-    numpy.ndarray or None
-        Shape ``[n_items, 16]``, uint8; None if the file does not say.
-
-    Raises
-    ------
-    UserError
-        As :func:`open_features`.
+    None if the file does not say; a UserError if it says it in another form.
     """
-    _, arrays = _read_header(Path(path))
-    if INPUT_HASHES not in arrays:
+    assert source.path is not None
+    hashes = _tensor(source.path, "input_hashes")
+    if hashes is None:
         return None
-    found = arrays[INPUT_HASHES]
-    wanted = (arrays["values"].shape[0], HASH_BYTES)
-    if found.shape != wanted or found.dtype != np.uint8:
+    shape = [len(source), HASH_BYTES]
+    if hashes.dtype != torch.uint8 or [*hashes.shape] != shape:
         raise UserError(
-            f"The {INPUT_HASHES} of {path} are {found.dtype} of shape {list(found.shape)}, but "
-            f"must be uint8 of shape {list(wanted)}.",
-            REMAKE,
+            f"The input_hashes of {source.path} must be uint8 of shape {shape}.", _REMAKE
         )
-    return found.map()
+    return hashes.numpy()
 
 
 def verify_features(path: str | Path) -> None:
-    """Read a feature file to its end and compare it with the hash it was written with.
-
-    Opening detects a file that is too short. This detects changed bytes too, such as the zeros
-    that an interrupted copy leaves, at the price of reading everything.
+    """Read a feature file to its end and check that it is still what was written.
 
     Parameters
     ----------
@@ -359,43 +205,58 @@ def verify_features(path: str | Path) -> None:
     Raises
     ------
     UserError
-        If the content differs from what was written, or the file cannot be opened at all.
+        If it cannot be opened, or its content differs from the hash that was written with it.
     """
-    written = open_features(path).fingerprint
-    digest = hashlib.sha256()
-    _, arrays = _read_header(Path(path))
-    for key in sorted({*TENSORS} & {*arrays} - {"values"}):
-        _hash_tensor(digest, key, arrays[key].map())
-    with RowReader(path) as reader:
-        digest.update(f"values {reader.dtype.name} {list(reader.shape)}\n".encode())
-        for chunk in reader.chunks():
-            digest.update(chunk.reshape(-1).view(np.uint8).data)
-    found = digest.hexdigest()
+    source = open_features(path)
+    assert source.path is not None
+    with _open(source.path) as file:
+        keys = {"item_token_offsets", "item_tokens", "token_mask"} & {*file.keys()}
+        small = {key: file.get_tensor(key).numpy() for key in keys}
+    rows = source.rows()
+    digest = _digest(small, rows)
+    for chunk in rows.chunks():
+        digest.update(_bytes_of(chunk))
+    found, written = digest.hexdigest(), source.fingerprint
     if found != written:
         raise UserError(
             f"The content of {path} has changed since it was written (SHA-256 {found[:12]}..., "
             f"written as {written[:12]}...).",
-            REMAKE,
+            _REMAKE,
         )
 
 
-def how_to_make(path: Path) -> str:
-    """Give the sentence that says how to make a missing feature file."""
-    dataset, _, modality = path.name.removesuffix(".safetensors").rpartition(".")
-    return (
-        f"Make it with `recbole-mm extract --dataset={dataset} --modality={modality} "
-        f"--output={path}` (with --help it lists the other options), or say in feature_path where "
-        "it lies."
-    )
-
-
-def _read_header(path: Path) -> tuple[dict[str, str], dict[str, StoredArray]]:
-    """Give metadata and arrays of a file, once it is certain that it is a feature file."""
+def _open(path: Path) -> Any:
+    """Open a safetensors file, whose header the library checks."""
     if not os.path.isfile(path):
-        raise UserError(f"There is no feature file {path}.", how_to_make(path))
-    metadata, arrays = read_safetensors_header(path, REMAKE)
-    required = {"content_hash", "format_version", *asdict(FeatureInfo(""))}
-    lacking = sorted(required - metadata.keys()) + sorted(REQUIRED_TENSORS - {*arrays})
+        dataset, _, modality = path.name.removesuffix(".safetensors").rpartition(".")
+        raise UserError(
+            f"There is no feature file {path}.",
+            f"Make it with `recbole-mm extract --dataset={dataset} --modality={modality} "
+            f"--output={path}` (with --help it lists the other options), or say in feature_path "
+            "where it lies.",
+        )
+    try:
+        return safe_open(path, "pt")
+    except SafetensorError as error:
+        raise UserError(
+            f"{path} ({path.stat().st_size} bytes) is truncated, or no safetensors file ({error}).",
+            _REMAKE,
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}.", _REMAKE) from None
+
+
+def _tensor(path: Path, key: str) -> Any:
+    """Map a tensor; None if there is none of that name."""
+    with _open(path) as file:
+        return file.get_tensor(key) if key in file.keys() else None
+
+
+def _metadata(path: Path, file: Any) -> dict[str, str]:
+    """Give the metadata of a file, once it is certain that it is a feature file."""
+    metadata = file.metadata() or {}
+    required = {"content_hash", *asdict(FeatureInfo(""))}
+    lacking = sorted(required - metadata.keys()) + sorted(_REQUIRED - {*file.keys()})
     if lacking:
         raise UserError(
             f"{path} is a safetensors file but no feature file: it lacks {', '.join(lacking)}.",
@@ -407,19 +268,10 @@ def _read_header(path: Path) -> tuple[dict[str, str], dict[str, StoredArray]]:
             f"{FORMAT_VERSION} can be read.",
             "Update recbole_mmdistill, or make the file again with the version installed.",
         )
-    if arrays["values"].shape[:1] == ():
-        raise UserError(f"The values of {path} are a single number.", REMAKE)
-    return metadata, arrays
+    return metadata
 
 
-def _metadata_of(info: FeatureInfo) -> dict[str, str]:
-    """Give the fields of `info` as the strings that safetensors metadata must be."""
-    fields = asdict(info) | {"format_version": str(FORMAT_VERSION)}
-    return fields | {"source_fields": json.dumps(info.source_fields, ensure_ascii=False)}
-
-
-def _info_of(path: Path, metadata: dict[str, str]) -> FeatureInfo:
-    """Undo :func:`_metadata_of`."""
+def _info(path: Path, metadata: dict[str, str]) -> FeatureInfo:
     try:
         fields = json.loads(metadata["source_fields"])
     except (ValueError, RecursionError):
@@ -428,19 +280,24 @@ def _info_of(path: Path, metadata: dict[str, str]) -> FeatureInfo:
         raise UserError(
             f"The source_fields of {path} are {metadata['source_fields'][:100]!r}, no JSON list of "
             "strings.",
-            REMAKE,
+            _REMAKE,
         )
-    return FeatureInfo(
-        modality=metadata["modality"],
-        encoder=metadata["encoder"],
-        weights_hash=metadata["weights_hash"],
-        pooling=metadata["pooling"],
-        preprocessing=metadata["preprocessing"],
-        source_fields=tuple(fields),
-    )
+    names = ("modality", "encoder", "weights_hash", "pooling", "preprocessing")
+    made: dict[str, Any] = {name: metadata[name] for name in names}
+    return FeatureInfo(**made, source_fields=tuple(fields))
 
 
-def _hash_tensor(digest: Any, key: str, tensor: np.ndarray) -> None:
-    """Hash name, dtype, shape and bytes of a tensor; the tensors come in the order of names."""
-    digest.update(f"{key} {tensor.dtype.name} {list(tensor.shape)}\n".encode())
-    digest.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
+def _digest(arrays: dict[str, np.ndarray], rows: Rows) -> Any:
+    """Begin the content's hash: all but the values, for which it has dtype and shape."""
+    digest = hashlib.sha256()
+    for key in ("item_token_offsets", "item_tokens", "token_mask"):
+        if key in arrays:
+            array = arrays[key]
+            digest.update(f"{key} {array.dtype.name} {list(array.shape)}\n".encode())
+            digest.update(_bytes_of(array))
+    digest.update(f"values {rows.dtype.name} {list(rows.shape)}\n".encode())
+    return digest
+
+
+def _bytes_of(array: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

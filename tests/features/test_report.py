@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from recbole_mmdistill.errors import UserError
-from recbole_mmdistill.features import FeatureInfo, write_features
+from recbole_mmdistill.features import FeatureInfo, source, write_features
 from recbole_mmdistill.features.pictures import PictureFolder
-from recbole_mmdistill.features.report import as_text, inspect_features, modality, render_page
+from recbole_mmdistill.features.report import as_text, inspect_features, render_page
 from recbole_mmdistill.features.report.catalogue import Catalogue, find_title
 from recbole_mmdistill.features.report.wording import percent, warnings
 from tests import fresh
@@ -211,7 +211,7 @@ def test_reading_in_chunks_finds_what_reading_at_once_does(monkeypatch, suffix, 
     else:
         write_features("toy.text.safetensors", values, tokens, TEXT)
     whole = look()
-    monkeypatch.setattr(modality, "CHUNK_BYTES", 7 * values[0].nbytes)
+    monkeypatch.setattr(source, "CHUNK_BYTES", 7 * values[0].nbytes)
     pieces = look()
     assert as_text(pieces) == as_text(whole)
     (text,) = pieces.modalities.values()

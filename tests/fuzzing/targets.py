@@ -23,14 +23,16 @@ from recbole_mmdistill.atomic import AtomicFile
 from recbole_mmdistill.cli import main
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.evaluation.plan_file import read_plan
-from recbole_mmdistill.features import align_features, open_features, verify_features
+from recbole_mmdistill.features import align_features, open_features, read_npy, verify_features
 from recbole_mmdistill.features.atomic import ItemTable, count_interactions
-from recbole_mmdistill.features.conversion import FORMATS, Options, convert, read_npy
-from recbole_mmdistill.features.extraction.journal import MAGIC, Journal
+from recbole_mmdistill.features.convert import convert
+from recbole_mmdistill.features.extraction.encoder import Failure
+from recbole_mmdistill.features.extraction.journal import Journal
+from recbole_mmdistill.features.formats import Options, read
 from recbole_mmdistill.features.locate import check_feature_path, find_features
 from recbole_mmdistill.features.pictures import UnreadablePicture, decode
-from recbole_mmdistill.features.source import FeatureInfo
-from recbole_mmdistill.features.store import RowReader, read_input_hashes, write_rows
+from recbole_mmdistill.features.source import FeatureInfo, Rows
+from recbole_mmdistill.features.store import read_input_hashes, write_rows
 from recbole_mmdistill.intake import Request, import_dataset
 from recbole_mmdistill.integration.loading import load
 from recbole_mmdistill.settings import (
@@ -68,7 +70,9 @@ def feature_file(with_mask: bool) -> bytes:
     hashes = np.zeros((3, 16), np.uint8)
     info = FeatureInfo("text", "bert", source_fields=("title",))
     path = Path("made.text.safetensors")
-    write_rows(path, [values], values.shape, np.float16, list("abc"), info, mask, hashes)
+    tokens = np.array(["a", "b", "c"], dtype=object)
+    rows = Rows(tokens, values.shape, values.dtype, info, lambda: iter([values]), mask)
+    write_rows(path, rows, hashes)
     data = path.read_bytes()
     path.unlink()
     return data
@@ -126,13 +130,13 @@ def _(data: bytes) -> None:
     Path("a.text.safetensors").write_bytes(data)
 
     def read_rows() -> None:
-        with RowReader("a.text.safetensors") as reader:
-            assert sum(map(len, reader.chunks())) == reader.shape[0]
+        source = open_features("a.text.safetensors")
+        assert sum(map(len, source.rows().chunks())) == len(source)
 
     all_of(
         lambda: align_features(open_features("a.text.safetensors"), ["[PAD]", "a", "b"]),
         lambda: verify_features("a.text.safetensors"),
-        lambda: read_input_hashes("a.text.safetensors"),
+        lambda: read_input_hashes(open_features("a.text.safetensors")),
         read_rows,
         lambda: convert("a.text.safetensors", "b.npy"),
         lambda: convert("a.text.safetensors", "b.itememb"),
@@ -270,14 +274,25 @@ def _(plan: Any) -> None:
     read_plan("a.yaml")
 
 
-RECORD = MAGIC + bytes(16) + bytes([1, 0, 0, 0, 2, 0, 0, 0]) + bytes(8)
+def journal() -> bytes:
+    """A journal with vectors and a failure."""
+    path = Path("made.partial")
+    with Journal(path) as made:
+        vectors = np.zeros((2, 3), np.float16)
+        made.append([b"a" * 16, b"b" * 16, b"c" * 16], [vectors, Failure("is empty"), vectors])
+    data = path.read_bytes()
+    path.unlink()
+    return data
 
 
-@target("file.journal", inputs.of(MAGIC, RECORD, RECORD * 2))
+@target("file.journal", lambda rng: inputs.mutated(rng, journal()))
 def _(data: bytes) -> None:
     Path("a.partial").write_bytes(data)
-    with Journal(Path("a.partial")) as journal:
-        list(journal.records())
+    with Journal(Path("a.partial")) as made:
+        for input_hash, outcome in list(made.outcomes()):
+            if not isinstance(outcome, Failure):
+                made.read(input_hash)
+        made.append([b"a" * 16], [Failure("is gone")])
 
 
 def picture(kind: str) -> bytes:
@@ -380,7 +395,7 @@ def _(given: dict[str, Any]) -> None:
     text = {key: value for key, value in given.items() if isinstance(value, str)}
     all_of(
         *(
-            lambda name=name: FORMATS[name].read(Path(f"a.{name}"), Options(**text))
+            lambda name=name: read(Path(f"a.{name}"), name, Options(**text))
             for name in ("npy", "itememb")
         ),
         lambda: convert("a.npy", "b.itememb", Options(ids="rows", field=text.get("field"))),

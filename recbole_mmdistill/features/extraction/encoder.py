@@ -12,14 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from ...errors import UserError
 from ..store import HASH_BYTES
-from .journal import Failure
 
 PRECISIONS = {
     "float32": torch.float32,
@@ -31,38 +30,20 @@ _SEED = 0  # of untrained weights: the same each time, so that such a job can go
 Prepare = Callable[[Sequence[bytes]], list[Any]]
 
 
+class Failure(NamedTuple):
+    """Why an input has no vectors."""
+
+    reason: str
+
+
 class Encoder(ABC):
     """A pretrained encoder, loaded when it is first needed.
 
-    Parameters
-    ----------
-    name : str
-        To be recorded.
-    weights_hash : str
-        SHA-256 of its weights, in hexadecimal, or :data:`UNTRAINED`.
-    pooling : str
-        How its last hidden states become vectors.
-    depends_on : dict
-        What else its vectors depend on; JSON.
-    device : str
-        ``auto``, or a device of torch.
-    precision : str
-        ``auto`` (bfloat16 or float16 on a GPU, float32 elsewhere), or a key of
-        :data:`PRECISIONS`.
-    normalize : bool
-        Whether each vector is divided by its length.
-
-    Attributes
-    ----------
-    preprocessing : str
-        What is done to an input and to the vectors, in words.
-    by_length : bool
-        Whether inputs of like length should share a batch.
-
-    Raises
-    ------
-    UserError
-        If there is no such device.
+    Its name, the hash of its weights and its pooling are recorded. ``depends_on`` is what else its
+    vectors depend on, as JSON. ``device`` is ``auto`` or a device of torch; ``precision`` is
+    ``auto`` (half on a GPU, else float32) or a key of :data:`PRECISIONS`; ``normalize`` says
+    whether each vector is divided by its length. ``preprocessing`` says in words what is done to
+    an input and to the vectors; ``by_length`` whether inputs of like length should share a batch.
     """
 
     preprocessing: str = ""
@@ -95,16 +76,8 @@ class Encoder(ABC):
         self._model: Any = None
 
     def input_hash(self, data: bytes) -> bytes:
-        """Name an input, and all else that its vectors depend on, in 16 bytes.
-
-        Parameters
-        ----------
-        data : bytes
-            The input.
-        """
-        digest = hashlib.blake2b(self._key, digest_size=HASH_BYTES)
-        digest.update(data)
-        return digest.digest()
+        """Name an input, and all else that its vectors depend on, in 16 bytes."""
+        return hashlib.blake2b(self._key + data, digest_size=HASH_BYTES).digest()
 
     def lengths(self, inputs: Sequence[bytes]) -> list[int]:
         """Say how much work each input is; only asked for where ``by_length``."""
@@ -123,44 +96,20 @@ class Encoder(ABC):
 
     @abstractmethod
     def load(self) -> Any:
-        """Load the model, in eval mode, on the CPU.
-
-        Raises
-        ------
-        UserError
-            If the weights do not fit the model.
-        """
+        """Load the model, in eval mode, on the CPU; a UserError if the weights do not fit it."""
 
     @abstractmethod
     def forward(self, model: Any, prepared: Sequence[Any]) -> Sequence[torch.Tensor]:
-        """Encode a batch.
+        """Encode inputs as ``prepare`` gives them, each ``[n_tokens, dim]``.
 
-        Parameters
-        ----------
-        model : object
-            As :meth:`load` gives it.
-        prepared : sequence
-            Inputs as ``prepare`` gives them.
-
-        Returns
-        -------
-        sequence of torch.Tensor
-            Shape ``[n_tokens, dim]`` each; the number of tokens may differ.
+        The number of tokens may differ.
         """
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[Any]) -> list[np.ndarray | Failure]:
-        """Encode a batch.
+        """Encode a batch of inputs as ``prepare`` gives them, without failures.
 
-        Parameters
-        ----------
-        prepared : sequence
-            Inputs as ``prepare`` gives them, without failures.
-
-        Returns
-        -------
-        list of numpy.ndarray or Failure
-            Shape ``[n_tokens, dim]`` each, float16; a Failure where numbers are not finite.
+        The vectors of each are ``[n_tokens, dim]``, float16; a Failure where they are not finite.
         """
         if self._model is None:
             self._model = self.load().to(self.device)
@@ -188,7 +137,23 @@ def with_random_weights(build: Callable[[], Any]) -> Any:
     """Build a model with random weights: the same ones each time, and no one else's numbers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        return build()
+        return build().eval()
+
+
+def hash_files(paths: Sequence[Path]) -> str:
+    """Hash files, one after the other, with SHA-256; give it in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def first_lines(error: BaseException) -> str:
+    """Shorten the message of a library's error to what fits into one sentence."""
+    lines = [line.strip(" \t.:") for line in str(error).splitlines() if line.strip()]
+    return ": ".join(lines[:2])[:300] or type(error).__name__
 
 
 def _device(name: str) -> torch.device:
@@ -215,35 +180,3 @@ def _precision(name: str, device: torch.device) -> str:
     if device.type != "cuda":
         return "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-
-
-def hash_files(paths: Sequence[Path]) -> str:
-    """Hash files, one after the other, with SHA-256; give it in hexadecimal."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def hash_state(model: torch.nn.Module) -> str:
-    """Hash the weights of a model with SHA-256; give it in hexadecimal."""
-    digest = hashlib.sha256()
-    for key, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{key} {tensor.dtype} {[*tensor.shape]}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def first_lines(error: BaseException) -> str:
-    """Shorten the message of a library's error to what fits into one sentence."""
-    lines = [line.strip(" \t.:") for line in str(error).splitlines() if line.strip()]
-    return ": ".join(lines[:2])[:300] or type(error).__name__
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory, of the machine or of the GPU, is used up."""
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,73 +14,11 @@ import torch
 from ...errors import UserError, near
 from ..pictures import UnreadablePicture, decode
 from ..source import UNTRAINED
-from .encoder import (
-    Encoder,
-    Prepare,
-    first_lines,
-    hash_files,
-    hash_state,
-    with_random_weights,
-)
-from .hub import (
-    LOCAL,
-    hash_settings,
-    hash_weights,
-    load_model,
-    load_untrained,
-    model_folder,
-    not_to_be_had,
-    reach_hub,
-    recorded_name,
-)
-from .journal import Failure
+from .encoder import Encoder, Failure, Prepare, first_lines, hash_files, with_random_weights
+from .hub import HubModel, not_to_be_had
 
-POOLINGS = ("cls", "mean", "tokens")
-CROP_MODES = ("center", "squash", "border")
 _POOLED = {"cls": "class token", "mean": "mean over patches", "tokens": "all tokens"}
-
-
-class Decoding:
-    """Decodes files of pictures, and transforms them.
-
-    Parameters
-    ----------
-    transform : callable
-        Takes a PIL image of mode RGB, gives an array of shape ``[3, height, width]``.
-    """
-
-    def __init__(self, transform: Callable[[Any], np.ndarray]) -> None:
-        self._transform = transform
-
-    def __call__(self, inputs: Sequence[bytes]) -> list[np.ndarray | Failure]:
-        """Decode the content of files; a Failure for each that holds no picture."""
-        results: list[np.ndarray | Failure] = []
-        for data in inputs:
-            try:
-                results.append(self._transform(decode(data)))
-            except UnreadablePicture as error:
-                results.append(Failure(str(error)))
-        return results
-
-
-class _ToBytes:
-    """A transform of timm's up to, and without, the step to floats: a quarter of the memory."""
-
-    def __init__(self, transform: Any) -> None:
-        self._transform = transform
-
-    def __call__(self, image: Any) -> np.ndarray:
-        return np.asarray(self._transform(image))
-
-
-class _Processed:
-    """An image processor of transformers as a transform."""
-
-    def __init__(self, processor: Any) -> None:
-        self._processor = processor
-
-    def __call__(self, image: Any) -> np.ndarray:
-        return self._processor(images=image, return_tensors="np")["pixel_values"][0]
+_SECONDS = 5.0  # to wait for the hub
 
 
 class TimmEncoder(Encoder):
@@ -127,26 +67,21 @@ class TimmEncoder(Encoder):
             )
         if weights is not None and not weights.is_file():
             raise UserError(f"There is no weights file {weights}.", "Give --weights a file.")
-        self._encoder = encoder
-        self._weights = weights
-        self._untrained = untrained
-        loaded = None
-        if untrained:
-            weights_hash = UNTRAINED
-        elif weights is not None:
-            weights_hash = hash_files([weights])
-        else:
-            loaded = _pretrained(encoder)
-            weights_hash = hash_state(loaded)
+        self._encoder, self._weights = encoder, weights
+        fetched = None if untrained or weights is not None else _pretrained(encoder)
         cfg = timm.get_pretrained_cfg(encoder)
         data = resolve_data_config(
             {} if crop_mode is None else {"crop_mode": crop_mode},
             pretrained_cfg=cfg.to_dict() if cfg is not None else {},
         )
-        self._decoding = Decoding(_ToBytes(create_transform(**data, use_prefetcher=True)))
-        mean, std = (torch.tensor(data[key]).view(1, -1, 1, 1) * 255 for key in ("mean", "std"))
-        skeleton = loaded if loaded is not None else self._build()
-        self._pool = _checked_pooling(skeleton, encoder, pooling)
+        # Up to, and without, the step to floats: a quarter of the memory.
+        self._prepare = partial(_decoded, create_transform(**data, use_prefetcher=True))
+        model = self._build() if fetched is None else fetched
+        self._pool = _timm_pooling(model, encoder, pooling)
+        if fetched is not None:
+            weights_hash = _hash_state(fetched)
+        else:
+            weights_hash = UNTRAINED if weights is None else hash_files([weights])
         super().__init__(
             name=encoder,
             weights_hash=weights_hash,
@@ -154,9 +89,12 @@ class TimmEncoder(Encoder):
             depends_on={"kind": "timm", "model": encoder, "data": str(sorted(data.items()))},
             **settings,
         )
-        self._mean, self._std = mean.to(self.device), std.to(self.device)
-        if loaded is not None:
-            self._model = loaded.to(self.device)
+        self._mean, self._std = (
+            (torch.tensor(data[key]).view(1, -1, 1, 1) * 255).to(self.device)
+            for key in ("mean", "std")
+        )
+        if fetched is not None:
+            self._model = fetched.to(self.device)
         self.preprocessing = (
             f"{data['crop_mode']} crop {data['crop_pct']} to {data['input_size'][1:]} "
             f"{data['interpolation']}, mean {data['mean']}, std {data['std']}"
@@ -167,34 +105,38 @@ class TimmEncoder(Encoder):
 
         return with_random_weights(
             lambda: timm.create_model(self._encoder, pretrained=False, num_classes=0)
-        ).eval()
+        )
 
     @property
     def prepare(self) -> Prepare:
         """Decode files into bytes of RGB."""
-        return self._decoding
+        return self._prepare
 
     def load(self) -> Any:
         """Load the weights."""
-        if self._untrained:
-            return self._build()
-        assert self._weights is not None  # else __init__ has loaded the model
         from timm.models import load_state_dict
 
         model = self._build()
+        if self._weights is None:
+            return model  # untrained: a fetched one is loaded already
         heads = model.pretrained_cfg.get("classifier") or ()
         heads = (heads,) if isinstance(heads, str) else tuple(heads)
         try:
             state = load_state_dict(str(self._weights), device="cpu", weights_only=True)
             report = model.load_state_dict(state, strict=False)
         except Exception as error:  # whatever a damaged or foreign file makes its loader raise
-            raise _not_its_weights(self._weights, self._encoder, first_lines(error)) from None
-        foreign = [k for k in report.unexpected_keys if not k.startswith(tuple(heads))]
+            raise self._wrong_weights(first_lines(error)) from None
+        foreign = [key for key in report.unexpected_keys if not key.startswith(heads)]
         for kind, keys in (("lacks", report.missing_keys), ("has besides", foreign)):
             if keys:
-                reason = f"it {kind} {len(keys)} tensors, such as {keys[0]}"
-                raise _not_its_weights(self._weights, self._encoder, reason)
+                raise self._wrong_weights(f"it {kind} {len(keys)} tensors, such as {keys[0]}")
         return model
+
+    def _wrong_weights(self, reason: str) -> UserError:
+        return UserError(
+            f"{self._weights} does not hold the weights of {self._encoder}: {reason}.",
+            "Give the file of this very model: no feature is made with untrained weights.",
+        )
 
     def forward(self, model: Any, prepared: Sequence[Any]) -> Sequence[torch.Tensor]:
         """Encode pixels, see :meth:`Encoder.forward`."""
@@ -202,59 +144,33 @@ class TimmEncoder(Encoder):
         hidden = model.forward_features(pixels.sub_(self._mean).div_(self._std))
         if self._pool == "mean" and not _reads_class_token(model):
             return list(model.forward_head(hidden, pre_logits=True).unsqueeze(1))
-        tokens = _as_tokens(model, hidden)  # [batch_size, n_tokens, dim]
-        if self._pool == "cls":
-            return list(tokens[:, :1])
-        if self._pool == "mean":
-            return list(tokens[:, model.num_prefix_tokens :].mean(1, keepdim=True))
-        return list(tokens)
+        if hidden.ndim == 4:  # as [batch_size, n_tokens, dim], whatever the model's layout
+            is_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
+            hidden = hidden.flatten(1, 2) if is_last else hidden.flatten(2).transpose(1, 2)
+        return _pooled(hidden, self._pool, getattr(model, "num_prefix_tokens", 0))
 
 
 class VisionTower(Encoder):
     """The image side of a transformers model: CLIP, SigLIP, ViT, DINOv2 and their kin.
 
-    Parameters
-    ----------
-    encoder : str
-        Its folder, or its name on the hub.
-    pooling : str, optional
-        As of :class:`TimmEncoder`; by default ``cls``.
-    untrained : bool
-        Whether to take random weights.
-    **settings
-        See :class:`Encoder`.
-
-    Raises
-    ------
-    UserError
-        If the model cannot be had, or reads no images.
+    ``encoder`` is its folder, or its name on the hub; the other options are those of
+    :class:`TimmEncoder`.
     """
 
     def __init__(
-        self,
-        encoder: str,
-        pooling: str | None = None,
-        untrained: bool = False,
-        **settings: Any,
+        self, encoder: str, pooling: str | None = None, untrained: bool = False, **settings: Any
     ) -> None:
-        from transformers import AutoImageProcessor
-
-        self._folder = model_folder(encoder, untrained)
-        self._untrained = untrained
-        try:
-            processor = AutoImageProcessor.from_pretrained(str(self._folder), **LOCAL)
-        except Exception as error:  # whatever a damaged file makes transformers raise
-            raise UserError(
-                f"{self._folder} holds no image processor: {first_lines(error)}.",
-                "Give --encoder the folder of a model of images, such as CLIP.",
-            ) from None
-        self._decoding = Decoding(_Processed(processor))
+        self._hub = HubModel(encoder, untrained)
+        remedy = "Give --encoder the folder of a model of images, such as CLIP."
+        processor = self._hub.part("AutoImageProcessor", "image processor", remedy)
+        self._prepare = partial(_decoded, partial(_processed, processor))
         self._pool = pooling or "cls"
+        weights, rest = self._hub.hashes()
         super().__init__(
-            name=recorded_name(encoder),
-            weights_hash=hash_weights(self._folder, untrained),
+            name=self._hub.recorded_name,
+            weights_hash=weights,
             pooling=_POOLED[self._pool],
-            depends_on={"kind": "vision tower", "settings": hash_settings(self._folder)},
+            depends_on={"kind": "vision tower", "settings": rest},
             **settings,
         )
         self.preprocessing = type(processor).__name__
@@ -262,15 +178,13 @@ class VisionTower(Encoder):
     @property
     def prepare(self) -> Prepare:
         """Decode files into the processor's pixels."""
-        return self._decoding
+        return self._prepare
 
     def load(self) -> Any:
         """Load the model, and keep the tower that sees."""
-        unused = ("pooler.", "text_model.", "text_projection", "visual_projection", "logit_")
-        if self._untrained:
-            model = load_untrained(self._folder)
-        else:
-            model = load_model(self._folder, unused)
+        model = self._hub.load(
+            ("pooler.", "text_model.", "text_projection", "visual_projection", "logit_")
+        )
         tower = getattr(model, "vision_model", model)
         if self._pool == "cls" and not _has_class_token(tower):
             raise _no_class_token(self.name)
@@ -283,36 +197,15 @@ class VisionTower(Encoder):
         norm = getattr(model, "post_layernorm", None)
         if norm is not None:  # CLIP leaves it to the pooled token
             hidden = norm(hidden)
-        if self._pool == "tokens":
-            return list(hidden)
-        if self._pool == "cls":
-            return list(hidden[:, :1])
-        return list(hidden[:, 1 if _has_class_token(model) else 0 :].mean(1, keepdim=True))
+        return _pooled(hidden, self._pool, int(_has_class_token(model)))
 
 
 def image_encoder(
-    encoder: str,
-    weights: Path | None = None,
-    crop_mode: str | None = None,
-    **settings: Any,
+    encoder: str, weights: Path | None = None, crop_mode: str | None = None, **settings: Any
 ) -> Encoder:
-    """Open an image encoder by what its name is: a model of timm's, or one of transformers.
+    """Open a model of timm's by its name, or one of transformers by its folder or hub name.
 
-    Parameters
-    ----------
-    encoder : str
-        A name of timm's; or a folder, or a hub name with a slash.
-    weights, crop_mode, **settings
-        See :class:`TimmEncoder`; the former two are timm's alone.
-
-    Returns
-    -------
-    Encoder
-
-    Raises
-    ------
-    UserError
-        As they do.
+    See :class:`TimmEncoder` for the options; `weights` and `crop_mode` are timm's alone.
     """
     if "/" not in encoder and not Path(encoder).is_dir():
         return TimmEncoder(encoder, weights, crop_mode=crop_mode, **settings)
@@ -325,47 +218,84 @@ def image_encoder(
     return VisionTower(encoder, **settings)
 
 
+def _decoded(
+    transform: Callable[[Any], np.ndarray], inputs: Sequence[bytes]
+) -> list[np.ndarray | Failure]:
+    """Decode and transform files of pictures, ``[3, height, width]`` each."""
+    results: list[np.ndarray | Failure] = []
+    for data in inputs:
+        try:
+            results.append(np.asarray(transform(decode(data))))
+        except UnreadablePicture as error:
+            results.append(Failure(str(error)))
+    return results
+
+
+def _processed(processor: Any, image: Any) -> np.ndarray:
+    return processor(images=image, return_tensors="np")["pixel_values"][0]
+
+
+def _pooled(hidden: torch.Tensor, pooling: str, n_prefix: int) -> list[torch.Tensor]:
+    """Pool hidden states ``[batch_size, n_tokens, dim]``, the first of which are no patches."""
+    if pooling == "cls":
+        return list(hidden[:, :1])
+    return list(hidden if pooling == "tokens" else hidden[:, n_prefix:].mean(1, keepdim=True))
+
+
 def _pretrained(encoder: str) -> Any:
     """Let timm fetch its own weights of a model."""
     import timm
 
-    command = f"hf download timm/{encoder} model.safetensors --local-dir FOLDER"
     cfg = timm.get_pretrained_cfg(encoder)
     if cfg is None or not cfg.has_weights:
         raise UserError(
             f"timm has no trained weights of {encoder!r}.",
             "Give --weights a file of your own, or say --untrained for random weights.",
         )
-    reason = "" if _is_cached(cfg.hf_hub_id) else reach_hub()
+    reason = _out_of_reach(cfg.hf_hub_id)
     if not reason:
         try:
             return timm.create_model(encoder, pretrained=True, num_classes=0).float().eval()
         except Exception as error:  # many kinds: of the network, of the hub, of the disk
             reason = first_lines(error)
+    command = f"hf download timm/{encoder} model.safetensors --local-dir FOLDER"
     raise not_to_be_had(encoder, reason, command, "--weights")
 
 
-def _is_cached(hub_id: str | None) -> bool:
-    from huggingface_hub import try_to_load_from_cache
+def _out_of_reach(hub_id: str | None) -> str:
+    """Say why weights cannot be had; empty if they can.
 
-    if not hub_id:
-        return False
+    Without this a machine with no network would wait a minute for the hub's own retries.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub.utils import get_session
+
     names = ("model.safetensors", "pytorch_model.bin")
-    return any(isinstance(try_to_load_from_cache(hub_id, name), str) for name in names)
+    if hub_id and any(isinstance(try_to_load_from_cache(hub_id, name), str) for name in names):
+        return ""
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_SECONDS)
+    except Exception as error:  # of whichever HTTP library the hub's client is built on
+        return f"no connection to {constants.ENDPOINT}: {first_lines(error)}"
+    return ""
 
 
-def _not_its_weights(weights: Path, encoder: str, reason: str) -> UserError:
-    return UserError(
-        f"{weights} does not hold the weights of {encoder}: {reason}.",
-        "Give the file of this very model: no feature is made with untrained weights.",
-    )
+def _hash_state(model: torch.nn.Module) -> str:
+    """Hash the weights of a model with SHA-256; give it in hexadecimal."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{key} {tensor.dtype} {[*tensor.shape]}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _reads_class_token(model: Any) -> bool:
     return getattr(model, "global_pool", None) == "token"
 
 
-def _checked_pooling(model: Any, encoder: str, pooling: str | None) -> str:
+def _timm_pooling(model: Any, encoder: str, pooling: str | None) -> str:
     has_class_token = getattr(model, "cls_token", None) is not None
     if pooling is None:
         return "cls" if has_class_token and _reads_class_token(model) else "mean"
@@ -381,12 +311,3 @@ def _has_class_token(tower: Any) -> bool:
 
 def _no_class_token(encoder: str) -> UserError:
     return UserError(f"--pooling is cls, but {encoder} has no class token.", "Say --pooling=mean.")
-
-
-def _as_tokens(model: Any, hidden: torch.Tensor) -> torch.Tensor:
-    """Give hidden states as ``[batch_size, n_tokens, dim]``, whatever the model's layout."""
-    if hidden.ndim == 3:
-        return hidden
-    if getattr(model, "output_fmt", "NCHW") == "NHWC":
-        return hidden.flatten(1, 2)
-    return hidden.flatten(2).transpose(1, 2)

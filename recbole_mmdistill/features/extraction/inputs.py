@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,22 +32,9 @@ class Inputs(ABC):
 
     @abstractmethod
     def read(self, row: int) -> bytes | None:
-        """Read the input of an item.
+        """Read the input of an item: text in UTF-8, or a whole file; None if it has none.
 
-        Parameters
-        ----------
-        row : int
-            Its position in ``item_tokens``.
-
-        Returns
-        -------
-        bytes or None
-            Text in UTF-8, or a whole file; None if the item has none.
-
-        Raises
-        ------
-        UnreadablePicture
-            If there is one, but of no use.
+        An UnreadablePicture is raised if there is one, but of no use.
         """
 
     @abstractmethod
@@ -60,20 +47,7 @@ class Inputs(ABC):
 
 
 class Texts(Inputs):
-    """Texts made of the columns of an ``.item`` file.
-
-    Parameters
-    ----------
-    table : ItemTable
-        The file.
-    template : Template
-        How its columns are joined.
-
-    Raises
-    ------
-    UserError
-        If it lacks a column.
-    """
+    """Texts made of the columns of an ``.item`` file, as a template joins them."""
 
     def __init__(self, table: ItemTable, template: Template) -> None:
         self._table = table
@@ -95,24 +69,7 @@ class Texts(Inputs):
 
 
 class Pictures(Inputs):
-    """Files of a folder, named by the items' tokens or by a column of the ``.item`` file.
-
-    Parameters
-    ----------
-    folder : PictureFolder
-        The folder.
-    item_tokens : numpy.ndarray
-        Shape ``[n_items]``, dtype object.
-    table : ItemTable, optional
-        The ``.item`` file, if a column of it names the files.
-    field : str
-        That column.
-
-    Raises
-    ------
-    UserError
-        If the table lacks the column.
-    """
+    """Files of a folder, named by the items' tokens or by a column of the ``.item`` file."""
 
     treatment = "RGB over white, upright, first frame"
 
@@ -150,26 +107,10 @@ class Pictures(Inputs):
         return len(self._folder) - sum(token in self._folder for token in self.item_tokens)
 
 
-def all_items(table: ItemTable | None, inter_files: Iterable[Path], item_field: str) -> np.ndarray:
-    """List the items of a dataset: those of its ``.item`` file, else those of ``.inter``.
-
-    Parameters
-    ----------
-    table : ItemTable or None
-        The ``.item`` file, if there is one.
-    inter_files : iterable of pathlib.Path
-        The ``.inter`` files.
-    item_field : str
-        The column of the item tokens.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``[n_items]``, dtype object.
-    """
+def all_items(
+    table: ItemTable | None, inter_files: Sequence[Path], item_field: str = "item_id"
+) -> np.ndarray:
+    """List the items of a dataset: those of its ``.item`` file, else those of ``.inter``."""
     if table is not None:
         return table.item_tokens
-    tokens = list(count_interactions([*inter_files], item_field))
-    array = np.empty(len(tokens), dtype=object)
-    array[:] = tokens
-    return array
+    return np.array([*count_interactions(inter_files, item_field), None], dtype=object)[:-1]

@@ -1,240 +1,164 @@
-"""What has been encoded so far, on disk: one file that only grows, and survives being killed.
+"""What has been encoded so far, in a database beside the output that survives being killed.
 
-A record is a head, the numbers or the words that it announces, and a checksum of both. What a
-killed process left half written at the end fails its checksum and is cut off.
-
-The file's lock keeps a second process away. It is a POSIX record lock, which dies with its process
-and, unlike flock(2), is not handed on to the processes that decode pictures.
+A batch is a transaction: after a kill at any moment it is there as a whole or not at all. The
+database is locked for as long as it is open. The lock dies with its process, and processes that
+this one forks to decode pictures do not have it.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import struct
-import time
+import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import UserError
+from .encoder import Failure
 
-MAGIC = b"recbole-mmdistill journal 1\n"
-_HEAD = struct.Struct("<16sII")  # input hash, number of tokens (0: a failure), dim or bytes
-_CHECKSUM = struct.Struct("<I")
-_SYNC_SECONDS = 5.0  # a power cut costs no more than these
+_APPLICATION = 0x6D6D6A31  # names the kind of database in its header
+_TABLE = "CREATE TABLE encoded (input_hash BLOB PRIMARY KEY, n_tokens, checksum, data BLOB)"
 
-
-class Place(NamedTuple):
-    """Where the vectors of an input lie in the journal.
-
-    Attributes
-    ----------
-    offset : int
-        Of their first byte.
-    n_tokens, dim : int
-        Their shape; float16.
-    """
-
-    offset: int
-    n_tokens: int
-    dim: int
-
-
-class Failure(NamedTuple):
-    """Why an input has no vectors."""
-
-    reason: str
+Outcome = int | Failure  # how many tokens an input has, or why it has none
 
 
 class Journal:
-    """The journal of one output file; open, it is locked.
+    """The journal of one output file; made if need be, and deleted on leaving if it is empty.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The journal.
-
-    Raises
-    ------
-    UserError
-        If another process has it open, it is another kind of file, or it cannot be written.
+    A UserError is raised, here and by all methods, if another process has it open, it is damaged or
+    of another kind, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _open_locked(path)
-        self._end = self._check_head()
-        self._synced = time.monotonic()
+        with self._said():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(path, timeout=0, isolation_level=None)
+            self._database.text_factory = bytes
+        try:
+            with self._said():
+                self._begin()
+        except UserError:
+            self._database.close()
+            raise
+
+    def _begin(self) -> None:
+        execute = self._database.execute
+        execute("PRAGMA locking_mode = EXCLUSIVE")
+        execute("PRAGMA synchronous = OFF")  # of a new one there is nothing to lose
+        execute("BEGIN EXCLUSIVE")
+        (kind,) = execute("PRAGMA application_id").fetchone()
+        if kind == 0 and execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            execute(f"PRAGMA application_id = {_APPLICATION}")
+            execute(_TABLE)
+        elif kind != _APPLICATION:
+            raise sqlite3.DatabaseError("file is not a database of this kind")
+        execute("COMMIT")
+        execute("PRAGMA journal_mode = WAL")
+        # A kill costs no batch; a power cut costs the last ones, and no more.
+        execute("PRAGMA synchronous = NORMAL")
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if os.fstat(self._file).st_size == len(MAGIC):
-            self.remove()
-        os.close(self._file)
+        try:
+            with self._said():
+                if self._database.execute("SELECT 1 FROM encoded").fetchone() is None:
+                    self.remove()
+        finally:
+            self._database.close()
 
     def remove(self) -> None:
-        """Delete the file, once all of it stands elsewhere; it stays locked until closed."""
-        with suppress(FileNotFoundError):
-            self.path.unlink()
+        """Delete the database, once all of it stands elsewhere; it stays locked until closed."""
+        for suffix in ("", "-wal", "-journal"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
-    def records(self) -> Iterator[tuple[bytes, Place | Failure]]:
-        """Read all records; what follows the last whole one is cut off.
-
-        Yields
-        ------
-        input_hash : bytes
-            16 bytes.
-        outcome : Place or Failure
-            Where its vectors lie, or why there are none.
-        """
-        offset, size_of_file = len(MAGIC), os.fstat(self._file).st_size
-        while True:
-            head = os.pread(self._file, _HEAD.size, offset)
-            if len(head) < _HEAD.size:
-                break
-            input_hash, n_tokens, size = _HEAD.unpack(head)
-            n_bytes = 2 * n_tokens * size if n_tokens else size
-            if offset + _HEAD.size + n_bytes + _CHECKSUM.size > size_of_file:
-                break
-            rest = os.pread(self._file, n_bytes + _CHECKSUM.size, offset + _HEAD.size)
-            data = rest[:n_bytes]
-            if _CHECKSUM.unpack(rest[n_bytes:])[0] != zlib.crc32(data, zlib.crc32(head)):
-                break
-            if n_tokens:
-                yield input_hash, Place(offset + _HEAD.size, n_tokens, size)
-            else:
-                yield input_hash, Failure(data.decode("utf-8"))
-            offset += _HEAD.size + len(rest)
-        self._end = offset
-        os.ftruncate(self._file, offset)
+    def outcomes(self) -> Iterator[tuple[bytes, Outcome]]:
+        """Read what became of each input, by its hash, without its vectors."""
+        query = "SELECT input_hash, n_tokens, CASE n_tokens WHEN 0 THEN data END FROM encoded"
+        with self._said():
+            for input_hash, n_tokens, reason in self._database.execute(query):
+                if not isinstance(n_tokens, int) or (n_tokens == 0) != isinstance(reason, bytes):
+                    raise _damaged(self.path)
+                yield input_hash, n_tokens or Failure(reason.decode("utf-8", "replace"))
 
     def append(
-        self, input_hashes: Sequence[bytes], outcomes: Sequence[np.ndarray | Failure]
-    ) -> list[Place | Failure]:
-        """Add records.
-
-        Parameters
-        ----------
-        input_hashes : sequence of bytes
-            16 bytes each.
-        outcomes : sequence of numpy.ndarray or Failure
-            Vectors of shape ``[n_tokens, dim]``, float16, or why there are none.
-
-        Returns
-        -------
-        list of Place or Failure
-            As :meth:`records` would give them.
-
-        Raises
-        ------
-        UserError
-            If the disk is full; what was added before is kept, and nothing of this.
-        """
-        parts: list[bytes] = []
-        places: list[Place | Failure] = []
-        end = self._end
-        for input_hash, outcome in zip(input_hashes, outcomes):
-            if isinstance(outcome, Failure):
-                data = outcome.reason.encode("utf-8")
-                head = _HEAD.pack(input_hash, 0, len(data))
-                places.append(outcome)
+        self, input_hashes: Sequence[bytes], results: Sequence[np.ndarray | Failure]
+    ) -> list[Outcome]:
+        """Add vectors ``[n_tokens, dim]`` float16, or why there are none, by the inputs' hashes."""
+        rows = []
+        for input_hash, result in zip(input_hashes, results):
+            if isinstance(result, Failure):
+                n_tokens, data = 0, result.reason.encode("utf-8")
             else:
-                data = np.ascontiguousarray(outcome, dtype="<f2").tobytes()
-                head = _HEAD.pack(input_hash, *outcome.shape)
-                places.append(Place(end + _HEAD.size, *outcome.shape))
-            parts += [head, data, _CHECKSUM.pack(zlib.crc32(data, zlib.crc32(head)))]
-            end += _HEAD.size + len(data) + _CHECKSUM.size
+                n_tokens, data = len(result), result.astype("<f2").tobytes()
+            rows.append((input_hash, n_tokens, _checksum(input_hash, n_tokens, data), data))
+        with self._said():
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT OR REPLACE INTO encoded VALUES (?, ?, ?, ?)", rows)
+            self._database.execute("COMMIT")
+        return [r if isinstance(r, Failure) else len(r) for r in results]
+
+    def read(self, input_hash: bytes) -> np.ndarray:
+        """Read the vectors of an input, ``[n_tokens, dim]``, float16."""
+        query = "SELECT n_tokens, checksum, data FROM encoded WHERE input_hash = ?"
+        with self._said():
+            row = self._database.execute(query, [input_hash]).fetchone()
+        n_tokens, checksum, data = row or (0, 0, None)
+        if not isinstance(data, bytes) or checksum != _checksum(input_hash, n_tokens, data):
+            raise _damaged(self.path)
+        return np.frombuffer(data, dtype="<f2").reshape(n_tokens, -1)
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """Turn what a database or a disk raises into a sentence."""
         try:
-            self._write(b"".join(parts))
-        except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._file, self._end)
+            yield
+        except UnicodeDecodeError:  # of a name in a damaged schema
+            raise _damaged(self.path) from None
+        except (sqlite3.Error, OSError) as error:
+            reason = str(error)
+            for phrase, sentence in _SENTENCES.items():
+                if phrase in reason:
+                    raise sentence(self.path) from None
             raise UserError(
-                f"{self.path} cannot be written: {error.strerror}.",
-                "Make room and say the same again: it goes on from what is done.",
+                f"{self.path} cannot be written: {reason}.",
+                "Make room, or give an --output in a folder that you may write to; what is done is "
+                "kept.",
             ) from None
-        self._end = end
-        return places
-
-    def _write(self, data: bytes) -> None:
-        offset = self._end
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._file, view, offset)
-            view, offset = view[written:], offset + written
-        if time.monotonic() - self._synced > _SYNC_SECONDS:
-            os.fsync(self._file)
-            self._synced = time.monotonic()
-
-    def read(self, place: Place) -> np.ndarray:
-        """Read vectors.
-
-        Parameters
-        ----------
-        place : Place
-            Where they lie.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape ``[n_tokens, dim]``, float16.
-        """
-        data = os.pread(self._file, 2 * place.n_tokens * place.dim, place.offset)
-        return np.frombuffer(data, dtype="<f2").reshape(place.n_tokens, place.dim)
-
-    def _check_head(self) -> int:
-        head = os.pread(self._file, len(MAGIC), 0)
-        if not MAGIC.startswith(head):
-            os.close(self._file)
-            raise UserError(
-                f"{self.path} is no journal of an interrupted extraction.",
-                "Move it away, or give another --output.",
-            )
-        if head != MAGIC:
-            self._end = 0
-            os.ftruncate(self._file, 0)
-            self._synced = time.monotonic()
-            try:
-                self._write(MAGIC)
-            except OSError as error:
-                self.remove()
-                os.close(self._file)
-                raise UserError(
-                    f"{self.path} cannot be written: {error.strerror}.",
-                    "Make room, or give an --output where there is some.",
-                ) from None
-        return len(MAGIC)
 
 
-def _open_locked(path: Path) -> int:
-    """Open a file, made if need be, and lock it for this process."""
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be written: {error.strerror}.",
-                "Give an --output in a folder that you may write to.",
-            ) from None
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(file)
-            raise UserError(
-                f"Another process is making {path.name.removesuffix('.partial').lstrip('.')} in "
-                f"{path.parent} right now.",
-                "Wait for it, or give another --output.",
-            ) from None
-        with suppress(FileNotFoundError):
-            # The process that had it may have finished, and removed it, between the two calls.
-            if os.path.samestat(os.fstat(file), os.stat(path)):
-                return file
-        os.close(file)
+def _checksum(input_hash: bytes, n_tokens: int, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(input_hash + str(n_tokens).encode()))
+
+
+def _locked(path: Path) -> UserError:
+    output = path.name.removesuffix(".partial").lstrip(".")
+    return UserError(
+        f"Another process is making {output} in {path.parent} right now.",
+        "Wait for it, or give another --output.",
+    )
+
+
+def _foreign(path: Path) -> UserError:
+    return UserError(
+        f"{path} is no journal of an interrupted extraction.",
+        "Move it away, or give another --output.",
+    )
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(
+        f"{path}, the journal of an interrupted extraction, is damaged.",
+        "Remove it, and say the same again: what it held is encoded anew.",
+    )
+
+
+_SENTENCES: dict[str, Callable[[Path], UserError]] = {
+    "locked": _locked,
+    "not a database": _foreign,
+    "malformed": _damaged,
+}

@@ -9,20 +9,11 @@ from typing import Any
 import torch
 
 from ...errors import UserError
-from .encoder import Encoder, Prepare, first_lines
-from .hub import (
-    LOCAL,
-    hash_settings,
-    hash_weights,
-    load_config,
-    load_model,
-    load_untrained,
-    model_folder,
-    recorded_name,
-)
+from .encoder import Encoder, Prepare
+from .hub import HubModel
 
-POOLINGS = ("mean", "cls", "tokens")
 N_TOKENS = 30  # of pooling "tokens", the paper's number
+_POOLED = {"mean": "mean over tokens", "cls": "first token", "tokens": "all tokens"}
 _LONGEST = 512  # where neither tokenizer nor model names a limit
 _FEWEST_WORDS = 10  # of a vocabulary; transformers makes an empty one where a folder has none
 _UNKNOWN_WARNED, _UNKNOWN_REFUSED = 0.1, 0.9  # shares of a job's tokens
@@ -42,10 +33,8 @@ class TextEncoder(Encoder):
     max_length : int, optional
         Tokens that are read of a text; by default all that the model can, with pooling
         ``tokens`` :data:`N_TOKENS`.
-    untrained : bool
-        Whether to take random weights.
-    **settings
-        See :class:`Encoder`.
+    untrained, **settings
+        Whether to take random weights; see :class:`Encoder`.
 
     Raises
     ------
@@ -65,16 +54,15 @@ class TextEncoder(Encoder):
         untrained: bool = False,
         **settings: Any,
     ) -> None:
-        self._folder = model_folder(encoder, untrained)
-        self._untrained = untrained
-        self._config = load_config(self._folder)
+        self._hub = HubModel(encoder, untrained)
+        self._config = self._hub.part("AutoConfig", "encoder")
         # Of a model of several towers, such as CLIP, the one that reads.
         text = getattr(self._config, "text_config", None) or self._config
         self._of_tower = text is not self._config
         self._tokenizer = self._load_tokenizer(getattr(text, "vocab_size", None))
         self._n_tokens = self._n_unknown = 0  # of the texts whose lengths were asked for
-        self._layer = layer
-        self._max_length = self._checked_length(text, max_length, pooling)
+        self._layer, self._pool = layer, pooling
+        self._max_length = self._checked_length(text, max_length)
         n_layers = text.num_hidden_layers
         if not -n_layers - 1 <= layer <= n_layers:
             raise UserError(
@@ -86,63 +74,48 @@ class TextEncoder(Encoder):
                 f"--pooling is cls, but the first token of {encoder} has read no other.",
                 "Say --pooling=mean.",
             )
+        weights, rest = self._hub.hashes()
         super().__init__(
-            name=recorded_name(encoder),
-            weights_hash=hash_weights(self._folder, untrained),
-            pooling={"mean": "mean over tokens", "cls": "first token", "tokens": "all tokens"}[
-                pooling
-            ]
-            + ("" if layer == -1 else f" of layer {layer}"),
-            depends_on={
-                "kind": "text",
-                "settings": hash_settings(self._folder),
-                "max_length": self._max_length,
-            },
+            name=self._hub.recorded_name,
+            weights_hash=weights,
+            pooling=_POOLED[pooling] + ("" if layer == -1 else f" of layer {layer}"),
+            depends_on={"kind": "text", "settings": rest, "max_length": self._max_length},
             **settings,
         )
-        self._pool = pooling
         self.preprocessing = f"up to {self._max_length} tokens"
 
     def _load_tokenizer(self, n_embeddings: int | None) -> Any:
-        from transformers import AutoTokenizer
-
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(self._folder), **LOCAL)
-        except Exception as error:  # whatever a damaged file makes the tokenizers raise
-            raise UserError(
-                f"The tokenizer in {self._folder} cannot be loaded: {first_lines(error)}.",
-                "Fetch the whole folder of the model again.",
-            ) from None
+        tokenizer = self._hub.part("AutoTokenizer", "tokenizer")
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         vocabulary = tokenizer.get_vocab()
         words = vocabulary.keys() - {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
         if len(words) < _FEWEST_WORDS:
             raise UserError(
-                f"The tokenizer in {self._folder} knows {len(words)} words: its vocabulary file "
-                "(tokenizer.json, vocab.txt, ...) is absent or empty.",
+                f"The tokenizer in {self._hub.folder} knows {len(words)} words: its vocabulary "
+                "file (tokenizer.json, vocab.txt, ...) is absent or empty.",
                 "Fetch the whole folder of the model again, with its tokenizer.",
             )
         highest = max(vocabulary.values())
         if n_embeddings is not None and highest >= n_embeddings:
             raise UserError(
-                f"The tokenizer in {self._folder} numbers its words up to {highest}, but the model "
-                f"knows {n_embeddings}.",
+                f"The tokenizer in {self._hub.folder} numbers its words up to {highest}, but the "
+                f"model knows {n_embeddings}.",
                 "Give the tokenizer that the model was trained with.",
             )
         return tokenizer
 
-    def _checked_length(self, config: Any, given: int | None, pooling: str) -> int:
+    def _checked_length(self, config: Any, given: int | None) -> int:
         positions = getattr(config, "max_position_embeddings", None) or _LONGEST
         # RoBERTa's kin count positions from the padding's number on, and so have fewer.
         limit = min(self._tokenizer.model_max_length, positions)
         if limit == positions and config.model_type in ("roberta", "xlm-roberta", "camembert"):
             limit -= config.pad_token_id + 1
         if given is None:
-            return min(limit, N_TOKENS) if pooling == "tokens" else limit
+            return min(limit, N_TOKENS) if self._pool == "tokens" else limit
         if not 3 <= given <= limit:
             raise UserError(
-                f"--max_length is {given}, but {self._folder} reads 3 to {limit} tokens.",
+                f"--max_length is {given}, but {self._hub.folder} reads 3 to {limit} tokens.",
                 "Give a number between these.",
             )
         return given
@@ -179,7 +152,7 @@ class TextEncoder(Encoder):
 
     def load(self) -> Any:
         """Load the model."""
-        model = load_untrained(self._folder) if self._untrained else load_model(self._folder)
+        model = self._hub.load()
         if self._of_tower:
             return model.text_model
         return model.get_encoder() if self._config.is_encoder_decoder else model

@@ -26,22 +26,12 @@ _SECTION = re.compile(r"\[([^\[\]]*)\]")
 
 
 def clean(text: str) -> str:
-    """Turn a cell into plain text.
+    """Turn a cell into plain text, which is empty if nothing readable is left.
 
     HTML entities and tags are resolved (those of markup that was escaped, too), Unicode is
     normalised (NFKC), control characters and spaces of no width vanish, runs of white space
     become one space, and an inverted title ("Usual Suspects, The") is put right. It is made for
     raw cells: what it gives may look like markup again ("&lt;b>" that was escaped four times).
-
-    Parameters
-    ----------
-    text : str
-        As it stands in the file.
-
-    Returns
-    -------
-    str
-        Empty if nothing readable is left.
     """
     text = _ENDLESS_ENTITY.sub("\ufffd", text)
     for _ in range(3):  # shop data are at times escaped twice
@@ -70,14 +60,8 @@ class Template:
     """How the fields of an item are joined: by full stops, or as a text says.
 
     In a text ``{field}`` stands for a field, and a section in square brackets is left out where
-    one of its fields is empty: ``{title}[ ({release_year})][. {genres}]``.
-
-    Parameters
-    ----------
-    fields : tuple of str
-        The fields it reads.
-    text : str or None
-        None joins the fields that are not empty by ". ".
+    one of its fields is empty: ``{title}[ ({release_year})][. {genres}]``. Without a text the
+    fields that are not empty are joined by ". ".
     """
 
     def __init__(self, fields: tuple[str, ...], text: str | None = None) -> None:
@@ -86,18 +70,7 @@ class Template:
 
     @classmethod
     def of_fields(cls, given: str) -> Template:
-        """Read names of fields, separated by commas.
-
-        Parameters
-        ----------
-        given : str
-            For example ``title,genres``.
-
-        Raises
-        ------
-        UserError
-            If one is no name.
-        """
+        """Read names of fields, separated by commas; a UserError if one is no name."""
         fields = tuple(dict.fromkeys(field.strip() for field in given.split(",")))
         for field in fields:
             if not re.fullmatch(r"\w+", field):
@@ -109,18 +82,7 @@ class Template:
 
     @classmethod
     def of_text(cls, text: str) -> Template:
-        """Read a template.
-
-        Parameters
-        ----------
-        text : str
-            With at least one ``{field}``.
-
-        Raises
-        ------
-        UserError
-            If it names no field, or has a bracket that stands alone.
-        """
+        """Read a template; a UserError if it names no field, or a bracket stands alone."""
         fields = tuple(dict.fromkeys(_FIELD.findall(text)))
         if not fields or re.search(r"[\[\]{}]", _SECTION.sub(r"\1", _FIELD.sub("", text))):
             raise UserError(
@@ -133,18 +95,7 @@ class Template:
         return "fields joined by '. '" if self.text is None else f"template {self.text!r}"
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """Give the text of an item.
-
-        Parameters
-        ----------
-        values : Mapping of str to str
-            The cells, cleaned.
-
-        Returns
-        -------
-        str
-            Empty if all fields of the template are.
-        """
+        """Give the text of an item by its cells, cleaned; empty if all fields it names are."""
         if self.text is None:
             return ". ".join(values[field] for field in self.fields if values[field])
         if not any(values[field] for field in self.fields):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,6 @@ from tqdm import tqdm
 
 from ..align import N_EXAMPLES, UnknownItems
 from ..source import FeatureSource
-from ..store import CHUNK_BYTES, RowReader
 from .catalogue import Catalogue
 
 N_NEIGHBOURS = 5
@@ -98,7 +96,7 @@ class ModalityFeatures:
         """Read the file, a few MiB at a time, and find the neighbours of some items."""
         rows, (n_rows, _, dim) = self._rows, self.source.values.shape
         asked = np.flatnonzero(np.isin(self.items, queries))
-        vectors = self._vectors(rows[asked], self.source.values[rows[asked]].numpy())
+        vectors = self._vectors(rows[asked], self.source.take(rows[asked]))
         _, has_direction, units = _directions(vectors)
         asked = asked[has_direction]
         self.norms = np.zeros(len(rows))
@@ -109,7 +107,8 @@ class ModalityFeatures:
         title = f"reading {self.source.info.modality}"
         # disable=None: no bar where nobody looks, as in a log file.
         with tqdm(total=n_rows, desc=title, dynamic_ncols=True, leave=False, disable=None) as bar:
-            for first, values in _chunks(self.source):
+            first = 0
+            for values in self.source.rows().chunks():
                 part = slice(*np.searchsorted(rows, [first, first + len(values)]))
                 vectors = self._vectors(rows[part], values[rows[part] - first])
                 self.norms[part], has_direction, others = _directions(vectors)
@@ -125,6 +124,7 @@ class ModalityFeatures:
                 best = np.argsort(-near, axis=1, kind="stable")[:, :N_NEIGHBOURS]
                 cosines = np.take_along_axis(near, best, axis=1)
                 places = np.take_along_axis(places, best, axis=1)
+                first += len(values)
                 bar.update(len(values))
         same = pd.Series(digests, index=self.items).sort_index()
         same = same[same.duplicated(keep=False)]
@@ -147,18 +147,6 @@ class ModalityFeatures:
             is_real = self.source.token_mask.numpy()[rows][:, :, None]
         with np.errstate(all="ignore"):
             return values.mean(axis=1, dtype=np.float32, where=is_real)
-
-
-def _chunks(source: FeatureSource) -> Iterator[tuple[int, np.ndarray]]:
-    """Read all rows, a few MiB at a time, each time with the number of the first."""
-    step = max(1, CHUNK_BYTES // source.values[0].nbytes)
-    if source.path is None or source.path.suffix != ".safetensors":
-        for first in range(0, len(source), step):
-            yield first, source.values[first : first + step].numpy()
-        return
-    with RowReader(source.path) as reader:
-        for first in range(0, len(source), step):
-            yield first, reader.read(first, step)
 
 
 def _directions(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,8 @@ import pytest
 
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.features import open_features, write_features
-from recbole_mmdistill.features.conversion import Options, convert
+from recbole_mmdistill.features.convert import convert
+from recbole_mmdistill.features.formats import Options
 from tests.features.builders import TEXT
 
 NAMES = {

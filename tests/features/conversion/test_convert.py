@@ -8,7 +8,8 @@ import torch
 
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.features import open_features
-from recbole_mmdistill.features.conversion import Options, convert
+from recbole_mmdistill.features.convert import convert
+from recbole_mmdistill.features.formats import Options
 from tests.features.builders import TEXT, abc
 from tests.features.conversion.builders import VALUES, refused, write
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recbole_mmdistill.features import open_features
-from recbole_mmdistill.features.conversion import FORMATS, Options, convert
+from recbole_mmdistill.features.convert import convert
+from recbole_mmdistill.features.formats import FORMATS, Options
 from tests.features.builders import abc
 from tests.features.conversion.builders import (
     FOREIGN,
@@ -59,7 +60,7 @@ def test_the_dtype_stays(tmp_path, format):
 
 
 TEXTS = st.text(
-    st.characters(codec="utf-8", exclude_characters="\t\n\r"), min_size=1, max_size=4
+    st.characters(codec="utf-8", exclude_characters="\0\t\n\r"), min_size=1, max_size=4
 ).filter(lambda text: text[0] != "\ufeff")
 NUMBERS = st.integers(0, 50).map(str)
 
@@ -113,7 +114,7 @@ def test_padding_cannot_be_written(tmp_path, format):
 @pytest.mark.parametrize("token", ["a\nb", "a\tb", "a\r", "", "\ufeffa"])
 def test_an_item_that_cannot_be_a_line_is_refused(tmp_path, format, token):
     ours = write(tmp_path / "ours.text.safetensors", VALUES, ["x", token, "y"])
-    refused(rf"Item {re.escape(repr(token))} of .* cannot stand", ours, tmp_path / NAMES[format])
+    refused(rf"Item {re.escape(repr(token))} cannot stand in", ours, tmp_path / NAMES[format])
 
 
 @pytest.mark.parametrize("format", NAMES)

@@ -9,7 +9,8 @@ from recbole.config import Config
 from recbole.data import create_dataset
 
 from recbole_mmdistill.features import FeatureInfo, open_features
-from recbole_mmdistill.features.conversion import Options, convert
+from recbole_mmdistill.features.convert import convert
+from recbole_mmdistill.features.formats import Options
 from tests.features.conversion.builders import HEAD, VALUES, refused, write
 from tests.integration.builders import SMALL, write_dataset
 

@@ -8,12 +8,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from recbole_mmdistill.features.conversion import convert
+from recbole_mmdistill.features.convert import convert
 from tests.features.conversion.builders import HEAD
 
 PROBE = """
 import sys
-from recbole_mmdistill.features.conversion import Options, convert
+from recbole_mmdistill.features.convert import convert
+from recbole_mmdistill.features.formats import Options
 def peak():
     lines = open("/proc/self/status").read().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024

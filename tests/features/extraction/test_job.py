@@ -2,6 +2,7 @@
 
 import csv
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,14 +17,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from recbole_mmdistill.errors import UserError
-from recbole_mmdistill.features import open_features, verify_features, write_features
+from recbole_mmdistill.features import open_features, write_features
 from recbole_mmdistill.features.extraction import Inputs, TextEncoder, TimmEncoder, extract
 from recbole_mmdistill.features.extraction.encoder import Encoder
 from recbole_mmdistill.features.extraction.job import report_path
 from recbole_mmdistill.features.extraction.journal import Journal
 from recbole_mmdistill.features.pictures import UnreadablePicture
 from recbole_mmdistill.features.source import FeatureInfo
-from tests.features.extraction.builders import TIMM_MODEL, pictures, texts, write_pictures
+from tests.features.extraction.builders import (
+    TIMM_MODEL,
+    pictures,
+    texts,
+    write_items,
+    write_pictures,
+)
 
 
 class Words(Inputs):
@@ -317,98 +324,88 @@ def test_stopped_after_any_batch_the_file_is_the_same_to_the_bit(after):
     assert OUTPUT.read_bytes() == whole.read_bytes()
 
 
-COMMAND = [sys.executable, "-m", "recbole_mmdistill.cli", "extract", "--dataset=toy"]
+class Slow(Lengths):
+    """Two milliseconds for a batch."""
+
+    def forward(self, model, prepared):
+        time.sleep(0.002)
+        return super().forward(model, prepared)
 
 
-def start(*words):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*COMMAND, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    )
+WORDS = {f"i{n}": "abcdefghij"[n % 10] * (1 + n % 23) + str(n) for n in range(150)}
+WORDS |= {"missing": None, "bad": UnreadablePicture("is damaged"), "same": WORDS["i7"]}
 
 
-@pytest.fixture
-def toy_pictures(vit):
-    """Six hundred pictures, eight of which are no pictures; and the words of a command."""
-    tokens = [f"i{number}" for number in range(600)]
-    folder = write_pictures(Path("dataset/toy/images"), tokens, size=(180, 200))
-    for number in range(0, 600, 80):
-        path = folder / f"i{number}.png"
-        path.write_bytes(path.read_bytes()[: 1000 + number])
-    lines = "\n".join(["item_id:token", *tokens])
-    Path("dataset/toy/toy.item").write_text(lines)
-    return [
-        "--modality=image",
-        f"--encoder={TIMM_MODEL}",
-        f"--weights={vit}",
-        "--batch_size=8",
-        "--num_workers=2",
-    ]
+def in_a_process(output, num_workers=0):
+    """Extract WORDS in a process of its own, and give its number."""
+    child = os.fork()
+    if child == 0:
+        try:
+            extract("text", Words(WORDS), Slow(), output, batch_size=4, num_workers=num_workers)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return child
 
 
-def test_killed_at_random_moments_the_file_is_the_same_to_the_bit(toy_pictures):
-    whole, killed = Path("whole.image.safetensors"), Path("killed.image.safetensors")
+def test_killed_at_random_moments_the_file_is_the_same_to_the_bit():
+    whole, killed = Path("whole.text.safetensors"), Path("killed.text.safetensors")
     started = time.monotonic()
-    process = start(*toy_pictures, f"--output={whole}")
-    assert process.wait(120) == 0, process.stderr.read().decode()
+    assert os.waitpid(in_a_process(whole), 0)[1] == 0
     duration = time.monotonic() - started
     journal = Path(f".{killed.name}.partial")
     rng = np.random.default_rng()
-    kills, sizes = 0, []
-    while True:
-        process = start(*toy_pictures, f"--output={killed}")
-        # Mostly while it encodes, which is the end of its time; sometimes before.
-        try:
-            process.wait(duration * rng.uniform(0.5, 1) if kills < 6 else 120)
-        except subprocess.TimeoutExpired:
-            assert kills < 6, "it never came to an end"
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+    kills = done = ends = 0
+    while kills < 25 or ends < 3:
+        child = in_a_process(killed, num_workers=kills % 3 if kills < 25 else 0)
+        if kills < 25:
+            time.sleep(duration * rng.uniform(0, 0.7))
+            os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+        if os.WIFSIGNALED(status):
             kills += 1
             assert not killed.exists() or killed.read_bytes() == whole.read_bytes()
-            sizes.append(journal.stat().st_size if journal.exists() else 0)
+            if kills % 2 and not killed.exists():
+                with Journal(journal) as found:
+                    now = len(list(found.outcomes()))
+                assert now >= done  # nothing done was lost
+                done = now
             continue
-        assert process.returncode == 0, process.stderr.read().decode()
-        if kills:
-            break
-        # Quicker than the first time, which found nothing cached: again, and sooner.
-        duration *= 0.7
+        assert status == 0
+        assert killed.read_bytes() == whole.read_bytes()
+        assert report_of(killed) == report_of(whole)
+        assert not list(Path().glob(f"{journal.name}*"))
+        ends, done = ends + 1, 0
         killed.unlink()
-    assert kills > 0
-    assert sizes == sorted(sizes) or killed.exists()  # nothing done was lost
-    assert killed.read_bytes() == whole.read_bytes()
-    verify_features(killed)
-    assert not journal.exists()
-    assert len(report_of(killed)) == 8
-    assert report_of(killed) == report_of(whole)
+    assert [row[:2] for row in report_of(whole)] == [("missing", "missing"), ("bad", "failed")]
 
 
-def test_a_second_process_on_the_same_file_is_refused(toy_pictures):
-    with Journal(Path(".x.image.safetensors.partial")):
-        second = start(*toy_pictures, "--output=x.image.safetensors")
-        _, error = second.communicate(timeout=120)
+def test_a_second_process_on_the_same_file_is_refused(bert):
+    write_items(Path("dataset/toy/toy.item"), {"a": "heat"})
+    words = ["--modality=text", f"--encoder={bert}", "--fields=title", "--output=x.safetensors"]
+    command = [sys.executable, "-m", "recbole_mmdistill.cli", "extract", "--dataset=toy", *words]
+    with Journal(Path(".x.safetensors.partial")):
+        second = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert second.returncode == 2
-    assert (
-        error.decode()
-        .splitlines()[-1]
-        .startswith("error: Another process is making x.image.safetensors in . right now.")
-    )
+    last = second.stderr.splitlines()[-1]
+    assert last.startswith("error: Another process is making x.safetensors in . right now.")
 
 
-def test_a_full_disk_is_a_sentence_and_room_lets_it_go_on(toy_pictures):
-    output = "--output=x.image.safetensors"
-    limited = 'ulimit -f 20; exec "$@"'  # KiB that a file may have
-    command = ["bash", "-c", limited, "bash", *COMMAND, *toy_pictures, output]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "cannot be written: File too large" in done.stderr.splitlines()[-1]
-    assert not Path("x.image.safetensors").exists()
-    assert {file for file in os.listdir() if "x.image" in file} == {".x.image.safetensors.partial"}
-    process = start(*toy_pictures, output)
-    assert process.wait(120) == 0
-    first_line = process.stdout.read().decode().splitlines()[0]
-    assert "592 of 600 items have features" in first_line and " 0 kept" not in first_line
+def test_a_full_disk_is_a_sentence_and_room_lets_it_go_on():
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+        try:
+            extract("text", Words(WORDS), Lengths(), OUTPUT, batch_size=4)
+        except UserError as error:
+            Path("said").write_text(str(error))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert "cannot be written" in Path("said").read_text()
+    assert not OUTPUT.exists()
+    summary = extract("text", Words(WORDS), Lengths(), OUTPUT, batch_size=4)
+    assert summary.done == 151 and 0 < summary.kept < 150
+    assert sorted(os.listdir()) == ["said", "toy.text.report.tsv", OUTPUT.name]
 
 
 def test_batch_sizes_and_processes_do_not_change_the_vectors(vit, tmp_path):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 
-from ...errors import UserError
-from ..headers import read_npy_header
-from ..source import FeatureInfo, FeatureSource, as_item_tokens, as_tensor
-from .format import check_file
+from ..errors import UserError
+from .source import FeatureInfo, FeatureSource, as_item_tokens, as_tensor, from_array
 
 _ROW_NUMBER = re.compile(r"[0-9]{1,18}")
 _AS_MADE = "Give the table that the features were made with; its rows count from 0."
@@ -45,30 +44,63 @@ def read_npy(values_path: str | Path, ids_path: str | Path, modality: str) -> Fe
     values = map_features(values_path)
     item_tokens = read_ids(ids_path, values_path, len(values))
     stamps = [path.stat() for path in (values_path, ids_path)]
-    return FeatureSource(
-        values=as_tensor(str(values_path), values),
-        token_mask=None,
-        item_tokens=item_tokens,
-        info=FeatureInfo(modality, source_fields=(values_path.name, ids_path.name)),
+    return from_array(
+        values,
+        item_tokens,
+        FeatureInfo(modality, source_fields=(values_path.name, ids_path.name)),
         name=f"{values_path} with {ids_path.name}",
         path=values_path,
         fingerprint=" ".join(f"{stamp.st_size}:{stamp.st_mtime_ns}" for stamp in stamps),
         reopen=(read_npy, (str(values_path), str(ids_path), modality)),
+        remap=lambda: as_tensor(str(values_path), map_features(values_path)),
     )
 
 
 def map_features(path: Path) -> np.ndarray:
     """Map a ``.npy`` file of features, any dtype, as ``[n_items, n_tokens, dim]``."""
-    check_file(path, "Write it with numpy.save(path, values).")
-    stored = read_npy_header(path)
-    if len(stored.shape) not in (2, 3) or 0 in stored.shape:
+    values = _map(path)
+    if values.ndim not in (2, 3) or 0 in values.shape:
         raise UserError(
-            f"{path} has shape {list(stored.shape)}, but must have shape [n_items, dim] or "
+            f"{path} has shape {list(values.shape)}, but must have shape [n_items, dim] or "
             "[n_items, n_tokens, dim] with no axis of length 0.",
             "Store one vector of length dim for each token of each item.",
         )
-    values = stored.map()
     return values[:, None] if values.ndim == 2 else values
+
+
+def check_file(path: Path, advice: str) -> None:
+    """Raise a UserError with `advice` if there is no such file, or it may not be read."""
+    if not os.path.isfile(path):
+        raise UserError(f"There is no file {path}.", advice)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.", advice) from None
+
+
+def _map(path: Path) -> np.ndarray:
+    """Map an array; what is written to it does not change the file."""
+    advice = "Write it with numpy.save(path, values, allow_pickle=False)."
+    check_file(path, advice)
+    size = path.stat().st_size
+    try:
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
+        if isinstance(array, np.lib.npyio.NpzFile):
+            raise UserError(f"{path} holds several arrays.", "Save one array with numpy.save.")
+        if array.dtype.kind not in "fiubU" or array.dtype.itemsize == 0:
+            raise ValueError(f"its dtype is {array.dtype}")
+        if array.offset + array.nbytes != size:
+            raise ValueError(f"its header is about {array.offset + array.nbytes} bytes")
+    except UserError:
+        raise
+    except Exception as error:  # a damaged header makes numpy raise nearly anything
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path} ({size} bytes) is truncated, or no .npy file of plain numbers or strings "
+            f"({reason}).",
+            advice,
+        ) from None
+    return array if array.flags.aligned else np.array(array)
 
 
 def read_ids(ids_path: Path, values_path: Path, n_rows: int) -> np.ndarray:
@@ -88,16 +120,14 @@ def read_ids(ids_path: Path, values_path: Path, n_rows: int) -> np.ndarray:
 
 
 def _tokens_of_array(path: Path) -> list[str]:
-    check_file(path, "Write it with numpy.save(path, item_tokens).")
-    stored = read_npy_header(path)
+    array = _map(path)
     advice = "Save the item tokens as numpy.array(list of str)."
-    if len(stored.shape) != 1 or stored.dtype.kind not in "iuU":
+    if array.ndim != 1 or array.dtype.kind not in "iuU":
         raise UserError(
-            f"{path} has dtype {stored.dtype} and shape {list(stored.shape)}, but must be one "
+            f"{path} has dtype {array.dtype} and shape {list(array.shape)}, but must be one "
             "row of strings or integers.",
             advice,
         )
-    array = stored.map()
     if array.dtype.kind == "U":
         codes = array.view(f"{array.dtype.str[0]}u4")
         if ((codes > 0x10FFFF) | (codes >> 11 == 0x1B)).any():  # what no Unicode text holds
