@@ -91,7 +91,6 @@ def report_of(path):
 
 
 OUTPUT = Path("toy.text.safetensors")
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # killed processes
 
 
 def test_every_item_gets_its_vector_in_the_order_of_items():
