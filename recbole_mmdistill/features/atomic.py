@@ -18,25 +18,9 @@ from ..errors import UserError
 class ItemTable:
     """An ``.item`` file whose rows are read when asked for: memory does not grow with the texts.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    item_field : str
-        The column of the item tokens.
-
-    Attributes
-    ----------
-    fields : tuple of str
-        Names of the columns.
-    item_tokens : numpy.ndarray
-        Shape ``[n_items]``, dtype object, in the file's order.
-
-    Raises
-    ------
-    UserError
-        If the file is missing or no table, lacks the column, names an item twice, or has a row of
-        no item.
+    ``fields`` are the names of its columns, ``item_tokens`` (``[n_items]``, dtype object) what
+    stands in the one called ``item_field``. A UserError is raised if the file is missing or no
+    table, lacks the column, names an item twice, or has a row of no item.
     """
 
     def __init__(self, path: Path, item_field: str = "item_id") -> None:

@@ -25,20 +25,11 @@ def shipped() -> Path:
 
 
 def check_feature_path(feature_path: Any, modalities: Sequence[str]) -> None:
-    """Check the option ``feature_path``, whatever was typed.
+    """Check the option ``feature_path``: None, a folder, or a mapping of modalities to files.
 
-    Parameters
-    ----------
-    feature_path : object
-        None, the path of a folder, or a mapping of modalities to files.
-    modalities : sequence of str
-        Those that are used. The mapping may name ``text`` and ``image`` beside them, or any if it
-        has a file for each of them.
-
-    Raises
-    ------
-    UserError
-        It is something else, there is no such folder, or a name in it is no modality.
+    The mapping may name ``text`` and ``image`` beside those that are used, or any if it has a file
+    for each of them. A UserError is raised if it is something else, there is no such folder, or a
+    name in it is no modality.
     """
     if feature_path is None:
         return

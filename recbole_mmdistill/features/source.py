@@ -27,7 +27,7 @@ class FeatureInfo:
     Parameters
     ----------
     modality, encoder : str
-        Name of the modality, for example ``"text"``, and of the pretrained encoder.
+        Names of the modality, for example ``"text"``, and of the pretrained encoder.
     weights_hash : str
         SHA-256 of the encoder's weights, in hexadecimal, or :data:`UNTRAINED`.
     pooling : str
@@ -86,11 +86,9 @@ class FeatureSource:
         The file that holds the values; None for a source in memory.
     fingerprint : str
         Differs when the content of the file differs; empty for a source in memory.
-    reopen : tuple or None
-        Function and arguments that open this source again. A pickled source holds these instead
-        of the values. None for a source in memory, which is pickled by value.
-    remap : callable or None
-        Maps the values anew; None for a source in memory.
+    reopen, remap : tuple, callable or None
+        Function and arguments that open this source again, which a pickled one holds instead of
+        the values; and what maps the values anew. None for a source in memory.
 
     Raises
     ------

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import subprocess
@@ -151,6 +152,33 @@ def test_a_truncated_file_is_refused(path, kept):
 def test_a_file_of_another_kind_is_refused(path):
     path.write_text("item_id:token\ttitle:token_seq\n" * 100)
     with pytest.raises(UserError, match="no safetensors file"):
+        open_features(path)
+
+
+def entry(dtype="F32", shape=(3, 2), place=(0, 24)):
+    return {"a": {"dtype": dtype, "shape": list(shape), "data_offsets": list(place)}}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[" * 100_000,
+        "[]",
+        "{",
+        {"a": 3},
+        {"__metadata__": {"x": 3}, **entry()},
+        entry(dtype="X9"),
+        entry(shape=(3, -2)),
+        entry(shape=(2**61, 2**61)),
+        entry(place=(0, 23)),
+        entry(place=(4, 28)),
+        {**entry(), "b": entry()["a"]},
+    ],
+)
+def test_damaged_headers_are_a_sentence(path, header):
+    text = (header if isinstance(header, str) else json.dumps(header)).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(24))
+    with pytest.raises(UserError, match=r"\(\d+ bytes\) is truncated, or no safetensors file"):
         open_features(path)
 
 

@@ -77,7 +77,9 @@ class TimmEncoder(Encoder):
         # Up to, and without, the step to floats: a quarter of the memory.
         self._prepare = partial(_decoded, create_transform(**data, use_prefetcher=True))
         model = self._build() if fetched is None else fetched
-        self._pool = _timm_pooling(model, encoder, pooling)
+        is_own = _has_class_token(model) and _reads_class_token(model)
+        self._pool = pooling or ("cls" if is_own else "mean")
+        _check_pooling(self._pool, model, encoder)
         if fetched is not None:
             weights_hash = _hash_state(fetched)
         else:
@@ -186,8 +188,7 @@ class VisionTower(Encoder):
             ("pooler.", "text_model.", "text_projection", "visual_projection", "logit_")
         )
         tower = getattr(model, "vision_model", model)
-        if self._pool == "cls" and not _has_class_token(tower):
-            raise _no_class_token(self.name)
+        _check_pooling(self._pool, tower, self.name)
         return tower
 
     def forward(self, model: Any, prepared: Sequence[Any]) -> Sequence[torch.Tensor]:
@@ -295,19 +296,14 @@ def _reads_class_token(model: Any) -> bool:
     return getattr(model, "global_pool", None) == "token"
 
 
-def _timm_pooling(model: Any, encoder: str, pooling: str | None) -> str:
-    has_class_token = getattr(model, "cls_token", None) is not None
-    if pooling is None:
-        return "cls" if has_class_token and _reads_class_token(model) else "mean"
-    if pooling == "cls" and not has_class_token:
-        raise _no_class_token(encoder)
-    return pooling
-
-
-def _has_class_token(tower: Any) -> bool:
-    embeddings = getattr(tower, "embeddings", None)
+def _has_class_token(model: Any) -> bool:
+    """Whether a model of timm's or of transformers has one."""
+    if getattr(model, "cls_token", None) is not None:
+        return True
+    embeddings = getattr(model, "embeddings", None)
     return any(hasattr(embeddings, name) for name in ("class_embedding", "cls_token"))
 
 
-def _no_class_token(encoder: str) -> UserError:
-    return UserError(f"--pooling is cls, but {encoder} has no class token.", "Say --pooling=mean.")
+def _check_pooling(pooling: str, model: Any, name: str) -> None:
+    if pooling == "cls" and not _has_class_token(model):
+        raise UserError(f"--pooling is cls, but {name} has no class token.", "Say --pooling=mean.")

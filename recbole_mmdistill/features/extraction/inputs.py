@@ -14,21 +14,11 @@ from .texts import CLEANING, Template, clean
 
 
 class Inputs(ABC):
-    """The raw inputs of items, read one by one when they are asked for.
+    """The raw inputs of items, read one by one when they are asked for."""
 
-    Attributes
-    ----------
-    item_tokens : numpy.ndarray
-        Shape ``[n_items]``, dtype object.
-    source_fields : tuple of str
-        Where the inputs come from, for the feature file's metadata.
-    treatment : str
-        What is done to an input before the encoder, likewise.
-    """
-
-    item_tokens: np.ndarray
-    source_fields: tuple[str, ...]
-    treatment: str
+    item_tokens: np.ndarray  # [n_items], dtype object
+    source_fields: tuple[str, ...]  # where the inputs come from, for the feature file's metadata
+    treatment: str  # what is done to an input before the encoder, likewise
 
     @abstractmethod
     def read(self, row: int) -> bytes | None:

@@ -64,16 +64,11 @@ def extract(
 
     Parameters
     ----------
-    modality : str
-        Its name.
-    inputs : Inputs
-        Of the items.
-    encoder : Encoder
-        What encodes them.
+    modality, inputs, encoder : str, Inputs, Encoder
+        Its name, the items' inputs, and what encodes them.
     output : pathlib.Path
-        The feature file. Beside it stand, while the job runs, its journal
-        ``.<name>.partial`` and, when it has ended, the table ``.report.tsv`` of the items without
-        features.
+        The feature file. Beside it stand, while the job runs, its journal ``.<name>.partial`` and,
+        when it has ended, the table ``.report.tsv`` of the items without features.
     batch_size : int
         Inputs encoded at once; halved while memory runs out.
     num_workers : int

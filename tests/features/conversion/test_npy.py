@@ -148,3 +148,34 @@ def test_an_array_of_numbers_that_are_no_characters_is_refused(values_path, tmp_
     np.save(tmp_path / "ids.npy", np.array([code, 97, 98], np.uint32).view("<U1"))
     with pytest.raises(UserError, match=r"ids\.npy holds numbers that are no characters"):
         read_npy(values_path, tmp_path / "ids.npy", "text")
+
+
+HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("3", "-3"),
+        ("3", "True"),
+        ("3", "9" * 30),
+        ("3", "4"),
+        ("3", "2"),
+        ("(3, 2)", "(" * 4000),
+        ("<f4", "i4,(,)f8"),
+        ("<f4", "|O"),
+        ("<f4", "<U0"),
+        ("<f4", "<M8[s]"),
+        ("'<f4'", "[('a', '<f4')]"),
+        ("False", "0"),
+        ("}", "'more': 'x'}"),
+        (HEADER, "[" * 9000),
+        (HEADER, ""),
+    ],
+)
+def test_damaged_headers_are_a_sentence(values_path, ids_path, old, new):
+    header = HEADER.replace(old, new).encode()
+    size = len(header).to_bytes(2, "little")
+    values_path.write_bytes(b"\x93NUMPY\x01\x00" + size + header + bytes(24))
+    with pytest.raises(UserError, match=r"npy \(\d+ bytes\) is truncated, or no \.npy file of"):
+        read_npy(values_path, ids_path, "text")
