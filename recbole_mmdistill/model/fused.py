@@ -20,7 +20,7 @@ from . import device
 from .losses import Distillation
 from .step_scores import MASKED, StepScores
 
-_CPU_BLOCK = 2**15  # logits of one branch in a block: a dozen such tensors stay in the cache
+_CPU_BLOCK = 2**18  # logits of all branches in a block: some such tensors stay in the cache
 _GPU_BLOCK = 2**26
 
 
@@ -101,7 +101,7 @@ class _BlockwiseLoss(torch.autograd.Function):
         with device.full_precision(user):
             sums = _Sums(scores, distillation, weights)
             block = _CPU_BLOCK if device.on_host(user) else _GPU_BLOCK
-            n_block = max(1, block // item.size(1))
+            n_block = max(1, block // (sums.n * item.size(1)))
             for first in range(0, scores.n_rows, n_block):
                 sums.add_block(slice(first, min(first + n_block, scores.n_rows)))
             ce, mean_ce, kd = sums.losses()
