@@ -17,11 +17,10 @@ from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..model.recurrence import GRUStack, as_one_network
 from . import report
-from .step import Training
+from .step import Training, count_flops, peak_flops
 from .synthetic import shop_settings
 
 _STEPS = 50
@@ -83,8 +82,8 @@ def _of_dataset(
             epochs[name].append(_seconds(side.epoch, number))
             rankings[name].append(_seconds(side.evaluate))
     launches = {name: _launches(side) for name, side in sides.items()}
-    flops = _flops(ours)
-    peak = _peak_flops(has_gpu)
+    flops = count_flops(ours)
+    peak = peak_flops("cuda" if has_gpu else "cpu")
     waits = _waits(ours) if has_gpu else {}
     n_launches = launches["three sources"]["kernels"] or launches["three sources"]["calls"]
     step = steps["three sources"]
@@ -225,27 +224,6 @@ def _parts(training: Training) -> dict[str, float]:
             begin("")
     del spent[""]
     return {name: round(1000 * t / _PROFILED_STEPS, 3) for name, t in spent.items()}
-
-
-def _flops(training: Training) -> int:
-    """Of the matrix products of a step; the recurrence's, which cuDNN does, are not seen."""
-    batch = training.batch()
-    with FlopCounterMode(display=False) as counter:
-        training.step(batch)
-    return int(counter.get_total_flops())
-
-
-def _peak_flops(has_gpu: bool) -> dict[str, float]:
-    """What a large square product reaches on this device, by kind of number."""
-    size = 8192 if has_gpu else 512
-    device = "cuda" if has_gpu else "cpu"
-    found = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a = torch.randn(size, size, device=device, dtype=dtype)
-        a @ a
-        seconds = min(_seconds(torch.mm, a, a) for _ in range(3))
-        found[str(dtype).removeprefix("torch.")] = 2 * size**3 / seconds
-    return found
 
 
 def _of_batch_sizes(dataset: str, settings: dict[str, Any], has_gpu: bool) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from ..integration.config import make_config
 from ..integration.training import to_device
@@ -204,6 +205,31 @@ def count_launches(training: Training) -> dict[str, int]:
     return {**dict(calls.by_part.most_common()), "optimiser": of_cpu["optimiser"]}
 
 
+def count_flops(training: Training) -> int:
+    """Floating-point operations of a step's matrix products, without those inside of cuDNN."""
+    batch = training.batch()
+    with FlopCounterMode(display=False) as counter:
+        training.step(batch)
+    return int(counter.get_total_flops())
+
+
+def peak_flops(device: str) -> dict[str, float]:
+    """Operations a second that a large square product reaches, by kind of number."""
+    size = 512 if device == "cpu" else 8192
+    found = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.randn(size, size, device=device, dtype=dtype)
+        seconds = []
+        for _ in range(5):
+            started = time.perf_counter()
+            torch.mm(a, a)
+            if device != "cpu":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - started)
+        found[str(dtype).removeprefix("torch.")] = 2 * size**3 / min(seconds)
+    return found
+
+
 def time_parts(training: Training, n_steps: int = _STEPS) -> dict[str, float]:
     """CPU milliseconds of each part, means over steps; ``step`` is the median of the whole."""
     training.step(training.batch())
@@ -262,6 +288,8 @@ def measure(rounds: int) -> list[dict[str, Any]]:
                 times.append(time_parts(ours))
                 of_alone.append(time_parts(alone)["step"])
                 of_sasrec.append(time_parts(theirs, 3)["step"])
+            flops, peak = count_flops(ours), peak_flops("cpu")
+            step = statistics.median(t["step"] for t in times)
             total = sum(launches.values()) - launches["recurrence in cuDNN"]
             results.append(
                 {
@@ -279,6 +307,9 @@ def measure(rounds: int) -> list[dict[str, Any]]:
                         part: round(statistics.median(t.get(part, 0.0) for t in times), 2)
                         for part in times[0]
                     },
+                    "gigaflops_of_products": round(flops / 1e9, 2),
+                    "peak_gigaflops_a_second": {k: round(v / 1e9) for k, v in peak.items()},
+                    "share_of_peak": round(flops / peak["float32"] / step * 1e3, 3),
                     "id_only_step_milliseconds": report.spread(of_alone),
                     "sasrec_step_milliseconds": report.spread(of_sasrec),
                 }
