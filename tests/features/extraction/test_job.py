@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -341,10 +342,21 @@ def in_a_process(output, num_workers=0):
             os._exit(0)
         finally:
             os._exit(1)
+    os.setpgid(child, child)
     return child
 
 
-def test_killed_at_random_moments_the_file_is_the_same_to_the_bit():
+@pytest.fixture
+def killed_children():
+    """Numbers of processes whose own processes end with the test: some outlive them for ever."""
+    children = []
+    yield children
+    for child in children:
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+
+
+def test_killed_at_random_moments_the_file_is_the_same_to_the_bit(killed_children):
     whole, killed = Path("whole.text.safetensors"), Path("killed.text.safetensors")
     started = time.monotonic()
     assert os.waitpid(in_a_process(whole), 0)[1] == 0
@@ -357,6 +369,7 @@ def test_killed_at_random_moments_the_file_is_the_same_to_the_bit():
         if kills < 20:
             time.sleep(duration * rng.uniform(0, 0.7))
             os.kill(child, signal.SIGKILL)
+            killed_children.append(child)
         status = os.waitpid(child, 0)[1]
         if os.WIFSIGNALED(status):
             kills += 1
