@@ -1,6 +1,7 @@
 """Encoders so small that their vectors mean nothing, and datasets to try them on."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from transformers import (
     CLIPModel,
 )
 
+from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.features.atomic import ItemTable
 from recbole_mmdistill.features.extraction import Pictures, Template, Texts
 from recbole_mmdistill.features.pictures import PictureFolder
@@ -102,3 +104,22 @@ def pictures(folder, tokens):
     item_tokens = np.empty(len(tokens), dtype=object)
     item_tokens[:] = tokens
     return Pictures(PictureFolder(folder), item_tokens)
+
+
+def forked(work):
+    """Do something in a process of its own, and give the signal or the code it ended with.
+
+    A UserError is code 2, and its text is in the file ``said``.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except UserError as error:
+            Path("said").write_text(str(error))
+            os._exit(2)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from recbole_mmdistill import signals
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.features import open_features, write_features
 from recbole_mmdistill.features.extraction import Inputs, TextEncoder, TimmEncoder, extract
@@ -25,6 +26,7 @@ from recbole_mmdistill.features.pictures import UnreadablePicture
 from recbole_mmdistill.features.source import FeatureInfo
 from tests.features.extraction.builders import (
     TIMM_MODEL,
+    forked,
     pictures,
     texts,
     write_pictures,
@@ -338,6 +340,7 @@ def in_a_process(output, num_workers=0):
     child = os.fork()
     if child == 0:
         try:
+            signals.install()  # as in the command, its workers die with it
             extract("text", Words(WORDS), Slow(), output, batch_size=4, num_workers=num_workers)
             os._exit(0)
         finally:
@@ -389,23 +392,10 @@ def test_killed_at_random_moments_the_file_is_the_same_to_the_bit(killed_childre
     assert [row[:2] for row in report_of(whole)] == [("missing", "missing"), ("bad", "failed")]
 
 
-def in_a_process_that_says(work):
-    """Do something in a process of its own, and give the UserError's text."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except UserError as error:
-            Path("said").write_text(str(error))
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    return Path("said").read_text()
-
-
 def test_a_second_process_on_the_same_file_is_refused():
     with Journal(Path(f".{OUTPUT.name}.partial")):
-        said = in_a_process_that_says(lambda: extract("text", Words(WORDS), Lengths(), OUTPUT))
+        assert forked(lambda: extract("text", Words(WORDS), Lengths(), OUTPUT)) == 2
+    said = Path("said").read_text()
     assert said.startswith(f"Another process is making {OUTPUT.name} in . right now.")
     assert os.listdir() == ["said"]
 
@@ -415,7 +405,8 @@ def test_a_full_disk_is_a_sentence_and_room_lets_it_go_on():
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
         extract("text", Words(WORDS), Lengths(), OUTPUT, batch_size=4)
 
-    assert "cannot be written" in in_a_process_that_says(work)
+    assert forked(work) == 2
+    assert "cannot be written" in Path("said").read_text()
     assert not OUTPUT.exists()
     summary = extract("text", Words(WORDS), Lengths(), OUTPUT, batch_size=4)
     assert summary.done == 151 and 0 < summary.kept < 150

@@ -12,6 +12,7 @@ import pytest
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.features.extraction.encoder import Failure
 from recbole_mmdistill.features.extraction.journal import Journal
+from tests.features.extraction.builders import forked
 
 A, B, C = (letter * 16 for letter in (b"a", b"b", b"c"))
 ONE = np.array([[1.5, 2.5]], dtype=np.float16)
@@ -26,22 +27,6 @@ def content():
             key: outcome if isinstance(outcome, Failure) else journal.read(key).tolist()
             for key, outcome in journal.outcomes()
         }
-
-
-def forked(work):
-    """Do something in a process of its own, and give the signal or the code it ended with."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except UserError as error:
-            Path("said").write_text(str(error))
-            os._exit(2)
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def test_what_was_appended_comes_back():
