@@ -30,7 +30,7 @@ def epoch_of_ours(
 
 @extends(f"{_TRAINER}._build_optimizer")
 def fused_optimizer(original: Any, self: Any, **kwargs: Any) -> Any:
-    """Train this package's models by an optimiser that takes one operation for all parameters.
+    """Train this package's models by a fused optimiser.
 
     That of trainer/trainer.py:133 launches several for every parameter, and updates all rows of a
     large table for the few that a step reads (:mod:`..model.rows`).
