@@ -3,12 +3,14 @@
 import gc
 import logging
 import os
+import threading
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch counts devices
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from tqdm import tqdm
 
 import recbole_mmdistill  # noqa: F401  (fixes RecBole before a test imports from it)
 
@@ -17,6 +19,10 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+# A bar's lock is shared with forked processes: one that a test kills may hold it for ever.
+tqdm.monitor_interval = 0
+os.register_at_fork(after_in_child=lambda: tqdm.set_lock(threading.RLock()))
 
 
 def pytest_collection_finish():
