@@ -44,7 +44,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--only", type=Path, metavar="FILE", help="items to choose from (all)")
     parser.add_argument(
-        "--sources", type=_names, default=(), metavar="A,B", help="branches that score (all)"
+        "--sources", type=names, default=(), metavar="A,B", help="branches that score (all)"
     )
     parser.add_argument(
         "--weights",
@@ -59,13 +59,14 @@ def build_parser() -> Parser:
     return parser
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """Read names with commas between them."""
     return tuple(filter(None, (name.strip() for name in text.strip("[]").split(","))))
 
 
 def _weights(text: str) -> dict[str, float]:
     weights = {}
-    for part in _names(text):
+    for part in names(text):
         name, _, number = part.rpartition(":")
         try:
             weights[name] = float(number)

@@ -12,10 +12,16 @@ if TYPE_CHECKING:
     from .histories import Histories
     from .ranking import Recommendations
     from .recommender import Recommender
+    from .runtime import Runtime
 
-_MODULES = {"Histories": "histories", "Recommendations": "ranking", "Recommender": "recommender"}
+_MODULES = {
+    "Histories": "histories",
+    "Recommendations": "ranking",
+    "Recommender": "recommender",
+    "Runtime": "runtime",
+}
 
-__all__ = ["Histories", "Recommendations", "Recommender"]
+__all__ = ["Histories", "Recommendations", "Recommender", "Runtime"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import UserError
 
@@ -69,6 +70,21 @@ class ScoringModel(ABC):
             ``[B, sum of widths]``.
         """
 
+    @abstractmethod
+    def reader(self, branches: Sequence[str]) -> nn.Module:
+        """Give what reads histories, without the items: a module of its own.
+
+        Returns
+        -------
+        torch.nn.Module
+            Takes what is read of the items of histories, float32 ``[B, T, E]``, and their lengths
+            ``[B]``, and gives :meth:`user_states`.
+        """
+
+    @abstractmethod
+    def read_vectors(self, branches: Sequence[str]) -> Tensor:
+        """Give what :meth:`reader` reads of each item, ``[n_items, E]``."""
+
     def widths(self, branches: Sequence[str]) -> list[int]:
         """Width of each branch's part of states and vectors."""
         return [self.table([name]).size(1) for name in branches]
@@ -119,6 +135,25 @@ class BranchedModel(ScoringModel):
         """See :class:`ScoringModel`."""
         return self.scorer.user_states(item_seq, item_seq_len, self._places(branches))
 
+    def reader(self, branches: Sequence[str]) -> nn.Module:
+        """See :class:`ScoringModel`."""
+        places = self._places(branches)
+        read = self._read(places)
+        widths = [self.scorer.vectors[branch].size(-1) for branch in read]
+        return _BranchReader(self.scorer.network.user_encoder, places, dict(zip(read, widths)))
+
+    @torch.no_grad()
+    def read_vectors(self, branches: Sequence[str]) -> Tensor:
+        """See :class:`ScoringModel`."""
+        read = self._read(self._places(branches))
+        return torch.cat([self.scorer.vectors[branch] for branch in read], dim=1)
+
+    def _read(self, places: Sequence[int]) -> list[int]:
+        """The branches that are read for the states of some: a group reads all of its own."""
+        groups = self.scorer.network.user_encoder.groups
+        read = {branch for group in groups if set(group) & set(places) for branch in group}
+        return sorted(read)
+
     @torch.no_grad()
     def weights(self, branches: Sequence[str]) -> Tensor:
         """See :class:`ScoringModel`."""
@@ -159,6 +194,70 @@ class EmbeddingModel(ScoringModel):
     ) -> Tensor:
         """See :class:`ScoringModel`."""
         return self.model(item_seq, item_seq_len)
+
+    def reader(self, branches: Sequence[str]) -> nn.Module:
+        """See :class:`ScoringModel`."""
+        embedding, self.model.item_embedding = self.model.item_embedding, _Given()
+        try:
+            return _EmbeddingReader(deepcopy(self.model))
+        finally:
+            self.model.item_embedding = embedding
+
+    def read_vectors(self, branches: Sequence[str]) -> Tensor:
+        """See :class:`ScoringModel`."""
+        return self.table(branches)
+
+
+class _BranchReader(nn.Module):
+    """A user encoder that is given the vectors of the items themselves.
+
+    Parameters
+    ----------
+    user_encoder : torch.nn.Module
+        See :class:`recbole_mmdistill.model.user_encoder.UserEncoder`.
+    branches : list of int
+        Those whose states are wanted.
+    widths : dict of int to int
+        Of the vectors of each branch that is read, in their order.
+    """
+
+    def __init__(
+        self, user_encoder: nn.Module, branches: list[int], widths: dict[int, int]
+    ) -> None:
+        super().__init__()
+        self.user_encoder = user_encoder
+        self.branches = branches
+        self.widths = widths
+
+    def forward(self, vectors: Tensor, length: Tensor) -> Tensor:
+        batch_size, seq_len, width = vectors.shape
+        parts = vectors.reshape(-1, width).split(list(self.widths.values()), dim=1)
+        index = torch.arange(batch_size * seq_len).view(batch_size, seq_len)
+        last = torch.arange(batch_size), length - 1
+        by_branch = dict(zip(self.widths, parts))
+        return torch.cat([*self.user_encoder(by_branch, index, last, self.branches)], dim=1)
+
+
+class _EmbeddingReader(nn.Module):
+    """A model of RecBole that is given the embeddings of the items themselves."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, vectors: Tensor, length: Tensor) -> Tensor:
+        self.model.item_embedding.vectors = vectors
+        item_seq = (torch.arange(vectors.size(1)) < length[:, None]).long()  # any but padding
+        return self.model(item_seq, length)
+
+
+class _Given(nn.Module):
+    """Takes the place of an embedding: whatever items are asked for, their vectors are known."""
+
+    vectors: Tensor
+
+    def forward(self, item: Tensor) -> Tensor:
+        return self.vectors
 
 
 ADAPTERS: dict[str, type[ScoringModel]] = {

@@ -242,6 +242,14 @@ class Ranker:
             items, numbers, scores, is_popular, histories.n_unknown, added, self.parts
         )
 
+    def states(self, histories: Histories) -> np.ndarray:
+        """Give the states of people, float32 ``[n, sum(widths)]``; 0 of an empty history."""
+        states = np.zeros((len(histories), sum(self.scoring.widths)), dtype=np.float32)
+        known = np.flatnonzero(histories.length)
+        if len(known):
+            states[known] = self._states(histories, known, np.ones(len(self.branches), "f"))
+        return states
+
     def _candidates(
         self, only: np.ndarray | Iterable[str] | None, exclude: np.ndarray | Iterable[str]
     ) -> np.ndarray:

@@ -13,7 +13,8 @@ from ..errors import UserError, near
 from ..integration.trained import Trained, load_trained, read_interactions
 from .models import ScoringModel, adapt
 from .ranking import Ranker, Scoring
-from .search import Cells, DenseTable, ExactIndex, Index
+from .search import Cells, ExactIndex, Index
+from .tables import Table
 
 
 class Recommender(Ranker):
@@ -135,7 +136,7 @@ def scoring_of(model: ScoringModel, branches: Sequence[str]) -> Scoring:
         widths=tuple(model.widths(branches)),
         max_length=model.max_length,
         user_states=user_states,
-        index=_TorchIndex(table) if table.is_cuda else ExactIndex(DenseTable(table.numpy())),
+        index=_TorchIndex(table) if table.is_cuda else ExactIndex(Table(table.numpy())),
         weights=model.weights(branches).T.contiguous().cpu().numpy(),
         repeat_bias=None if repeat_bias is None else repeat_bias.cpu().numpy(),
     )

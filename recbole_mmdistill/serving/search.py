@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from .tables import Table
+
 _BLOCK = 4096  # items: with 256 users the block's scores are 4 MiB, which stays near the core
 
 
@@ -56,30 +58,6 @@ class Index(Protocol):
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
         """Give the vectors of items (any shape), float32 ``[*numbers.shape, D]``."""
-
-
-class Table(Protocol):
-    """Items' vectors, in whatever form they are kept."""
-
-    def part(self, numbers: slice | np.ndarray) -> np.ndarray:
-        """Give the vectors of some items, float32 ``[n, D]``; valid until the next call."""
-
-
-class DenseTable:
-    """Vectors in float32, as they are.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float32 ``[n_items, D]``.
-    """
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values = values
-
-    def part(self, numbers: slice | np.ndarray) -> np.ndarray:
-        """See :class:`Table`."""
-        return self.values[numbers]
 
 
 class ExactIndex:

@@ -1,6 +1,7 @@
 """What every adapter of a model must do, as a class of tests that those of an adapter inherit."""
 
 import numpy as np
+import pytest
 import torch
 
 from recbole_mmdistill.serving.models import adapt
@@ -39,9 +40,22 @@ class ScoringModelContract:
         bias = adapt(model, "it").repeat_bias()
         assert bias is None or bias.shape == (model.max_seq_length,)
 
+    @pytest.mark.parametrize("n_branches", [1, None])
+    def test_the_reader_reads_the_items_vectors(self, model, n_branches):
+        adapter = adapt(model, "it")
+        branches = adapter.branches[:n_branches]
+        read = adapter.read_vectors(branches)
+        item_seq, length = self._read(HISTORIES)
+        states = adapter.reader(branches)(read[item_seq], length)
+        expected = adapter.user_states(item_seq, length, branches)
+        torch.testing.assert_close(states, expected, atol=1e-5, rtol=1e-5)
+
+    def _states(self, adapter, histories):
+        return adapter.user_states(*self._read(histories), adapter.branches)
+
     @staticmethod
-    def _states(adapter, histories):
+    def _read(histories):
         pad = torch.nn.utils.rnn.pad_sequence
         item_seq = pad([torch.tensor(history) for history in histories], batch_first=True)
         length = torch.tensor([len(history) for history in histories])
-        return adapter.user_states(item_seq, length, adapter.branches)
+        return item_seq, length

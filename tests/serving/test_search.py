@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from recbole_mmdistill.serving.search import Cells, DenseTable, ExactIndex
+from recbole_mmdistill.serving.search import Cells, ExactIndex
+from recbole_mmdistill.serving.tables import Table
 
 
 def literal(users, table, k, candidates, cells=None):
@@ -32,7 +33,7 @@ def drawn():
 )
 def test_the_best_of_the_candidates(drawn, k, candidates):
     users, table = drawn
-    scores, numbers = ExactIndex(DenseTable(table)).top_k(users, k, candidates, None)
+    scores, numbers = ExactIndex(Table(table)).top_k(users, k, candidates, None)
     expected = literal(users, table, min(k, len(candidates)), candidates)
     np.testing.assert_array_equal(numbers[:, : len(candidates)], expected[1])
     np.testing.assert_allclose(scores[:, : len(candidates)], expected[0], rtol=1e-5)
@@ -47,7 +48,7 @@ def test_what_is_added_to_single_scores_counts(drawn):
     item = np.concatenate([np.arange(n, 20_000, 400) for n in range(7)])
     value = np.where(np.arange(350) % 3, 5.0, -np.inf).astype("f")
     cells = Cells(row, item, value)
-    scores, numbers = ExactIndex(DenseTable(table)).top_k(users, 40, candidates, cells)
+    scores, numbers = ExactIndex(Table(table)).top_k(users, 40, candidates, cells)
     expected = literal(users, table, 40, candidates, cells)
     np.testing.assert_array_equal(numbers, expected[1])
     np.testing.assert_allclose(scores, expected[0], rtol=1e-5)
@@ -55,12 +56,12 @@ def test_what_is_added_to_single_scores_counts(drawn):
 
 def test_equal_scores_are_in_the_order_of_the_items():
     table = np.ones((10_000, 2), dtype="f")
-    _, numbers = ExactIndex(DenseTable(table)).top_k(table[:3], 4, np.arange(1, 10_000), None)
+    _, numbers = ExactIndex(Table(table)).top_k(table[:3], 4, np.arange(1, 10_000), None)
     assert (numbers == [1, 2, 3, 4]).all()
 
 
 def test_the_best_item_may_be_the_last(drawn):
     users, table = drawn
     table = np.concatenate([table, users * 100])
-    _, numbers = ExactIndex(DenseTable(table)).top_k(users, 1, np.arange(1, len(table)), None)
+    _, numbers = ExactIndex(Table(table)).top_k(users, 1, np.arange(1, len(table)), None)
     assert numbers[:, 0].tolist() == (20_000 + (users @ users.T).argmax(1)).tolist()
