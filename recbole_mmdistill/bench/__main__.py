@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from . import data, epoch, extraction, importing, report, whitening
+from . import data, epoch, extraction, importing, report, serving, whitening
 
 _BENCHMARKS: dict[str, Any] = {
     "epoch": epoch.measure,
@@ -18,6 +18,7 @@ _BENCHMARKS: dict[str, Any] = {
     "import": importing.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
+    "serving": serving.measure,
     "whitening": whitening.measure,
 }
 _FILES = {
@@ -27,6 +28,7 @@ _FILES = {
     "import": (),
     "extraction": ("data", "weights", "encoder"),
     "extraction-memory": ("encoder",),
+    "serving": ("items",),
     "whitening": (),
 }
 
@@ -41,6 +43,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="extraction: the folder movielens-small")
     parser.add_argument("--weights", type=Path, help="extraction: of vit_tiny_patch16_224")
     parser.add_argument("--encoder", type=Path, help="extraction: the folder of a BERT")
+    parser.add_argument("--items", help="serving: e.g. 10000,100000,1000000")
     given = parser.parse_args()
     files = [getattr(given, name) for name in _FILES[given.benchmark]]
     if None in files:

@@ -213,7 +213,7 @@ def read_array(folder: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> n
             f"{np.dtype(dtype)} and {list(shape)}.",
             _AGAIN,
         )
-    return array
+    return array.view(np.ndarray)  # np.memmap costs time for each slice
 
 
 @contextmanager

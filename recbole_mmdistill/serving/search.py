@@ -9,6 +9,8 @@ import numpy as np
 from .tables import Table
 
 _BLOCK = 4096  # items: with 256 users the block's scores are 4 MiB, which stays near the core
+_FEW = 16  # users, for whom larger blocks are faster
+_FIRST = 1024  # items that give the first bound
 
 
 class Cells(NamedTuple):
@@ -87,16 +89,22 @@ class ExactIndex:
         """See :class:`Index`."""
         best = _Best(len(users), k)
         ordered = None if cells is None else _by_place(cells, candidates)
-        buffer = np.empty((len(users), min(_BLOCK, len(candidates))), dtype=np.float32)
-        for first in range(0, len(candidates), _BLOCK):
-            numbers = candidates[first : first + _BLOCK]
-            last = first + len(numbers)
-            scores = buffer[:, : len(numbers)] if len(numbers) == buffer.shape[1] else None
-            scores = np.dot(users, self._table.part(_as_slice(numbers)).T, out=scores)
+        # Memory fresh from the system would cost more time for each block than reading it.
+        block = min(_BLOCK if len(users) > _FEW else 4 * _BLOCK, len(candidates))
+        vectors = np.empty((block, users.shape[1]), dtype=np.float32)
+        flat_scores = np.empty(len(users) * block, dtype=np.float32)
+        flat_above = np.empty(len(users) * block, dtype=bool)
+        for first in range(0, len(candidates), block):
+            numbers = candidates[first : first + block]
+            shape = len(users), len(numbers)
+            scores = flat_scores[: len(users) * len(numbers)].reshape(shape)
+            above = flat_above[: len(users) * len(numbers)].reshape(shape)
+            self._table.score(users, _as_slice(numbers), scores, vectors)
             if ordered is not None:
-                here = slice(*np.searchsorted(ordered.item, (first, last)))
+                here = slice(*np.searchsorted(ordered.item, (first, first + len(numbers))))
                 scores[ordered.row[here], ordered.item[here] - first] += ordered.value[here]
-            best.add(scores, numbers)
+            best.add(scores, numbers, above)
+        best.numbers[best.scores == -np.inf] = 0
         return best.scores, best.numbers
 
 
@@ -106,28 +114,41 @@ class _Best:
     def __init__(self, n_users: int, k: int) -> None:
         self.scores = np.full((n_users, k), -np.inf, dtype=np.float32)
         self.numbers = np.zeros((n_users, k), dtype=np.int64)
+        self._is_empty = True
 
-    def add(self, scores: np.ndarray, numbers: np.ndarray) -> None:
-        """Take in the scores of more items, ``[n_users, n]``, whose numbers are ``[n]``."""
-        k, n = self.scores.shape[1], len(numbers)
-        if self.scores[:, -1].min(initial=np.inf) == -np.inf and n > 4 * k:
-            # No user has a bound yet: a few items give one, so that the rest is seldom above it.
-            few = max(4 * k, n // 16)
-            if few < n:
-                self.add(scores[:, :few], numbers[:few])
-                scores, numbers, n = scores[:, few:], numbers[few:], n - few
-        found = np.flatnonzero(scores > self.scores[:, -1:])
+    def add(self, scores: np.ndarray, numbers: np.ndarray, above: np.ndarray) -> None:
+        """Take in the scores of more items.
+
+        Parameters
+        ----------
+        scores : numpy.ndarray
+            ``[n_users, n]``.
+        numbers : numpy.ndarray
+            Of the items, rising and above all that were added before: ``[n]``.
+        above : numpy.ndarray
+            Memory for a mask, bool ``[n_users, n]``.
+        """
+        k = self.scores.shape[1]
+        if self._is_empty and len(numbers) > k:
+            # The k-th best of a few items is a bound, above which the rest seldom is.
+            few = scores[:, : max(_FIRST, 2 * k)]
+            np.greater_equal(scores, np.partition(few, -k, axis=1)[:, -k, None], out=above)
+        else:
+            np.greater(scores, self.scores[:, -1:], out=above)
+        self._is_empty = False
+        found = np.flatnonzero(above)  # of one dimension it is many times as fast
         if not len(found):
             return
-        row, column = np.divmod(found, n)
-        changed = np.unique(row)
-        value, number = scores[row, column], numbers[column]
-        row = np.concatenate([row, np.repeat(changed, k)])
-        value = np.concatenate([value, self.scores[changed].ravel()])
-        number = np.concatenate([number, self.numbers[changed].ravel()])
-        order = np.lexsort((number, -value, row))
-        row = row[order]
-        first = np.searchsorted(row, changed)
+        row, column = np.divmod(found, scores.shape[1])
+        begins = np.empty(len(row), dtype=bool)
+        begins[0], begins[1:] = True, row[1:] != row[:-1]
+        changed = row[begins]
+        # What was there before comes first: equal scores stay in the order of the items.
+        value = np.concatenate([self.scores[changed].ravel(), scores[row, column]])
+        number = np.concatenate([self.numbers[changed].ravel(), numbers[column]])
+        row = np.concatenate([np.repeat(changed, k), row])
+        order = np.lexsort((-value, row))
+        first = np.searchsorted(row[order], changed)
         top = order[first[:, None] + np.arange(k)]
         self.scores[changed], self.numbers[changed] = value[top], number[top]
 

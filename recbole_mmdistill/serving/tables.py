@@ -30,6 +30,31 @@ class Table:
             return values * self.scales[numbers, None]
         return values if values.dtype == np.float32 else values.astype(np.float32)
 
+    def score(
+        self, users: np.ndarray, numbers: slice | np.ndarray, out: np.ndarray, buffer: np.ndarray
+    ) -> None:
+        """Score some items.
+
+        Parameters
+        ----------
+        users : numpy.ndarray
+            States, float32 ``[B, D]``.
+        numbers : slice or numpy.ndarray
+            The items, ``[n]``.
+        out : numpy.ndarray
+            Gets the scores, float32 ``[B, n]``.
+        buffer : numpy.ndarray
+            Memory for vectors, float32 ``[at least n, D]``.
+        """
+        values = self.values[numbers]
+        if values.dtype != np.float32:
+            buffer = buffer[: len(values)]
+            np.copyto(buffer, values)
+            values = buffer
+        np.dot(users, values.T, out=out)
+        if self.scales is not None:
+            out *= self.scales[numbers]
+
 
 def compress(vectors: np.ndarray, dtype: str) -> Table:
     """Make a table.
