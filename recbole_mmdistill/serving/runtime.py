@@ -109,7 +109,8 @@ class _Reading:
         vectors: np.ndarray,
     ) -> None:
         self._table, self._weights, self._means = table, weights, means
-        self._branch = np.repeat(np.arange(len(widths)), widths)
+        ends = np.cumsum(widths)
+        self._columns = [slice(end - width, end) for width, end in zip(widths, ends)]
         self._numbers, self._vectors = numbers, vectors
         self._plain = bool((weights == 1).all() and not means.any())
 
@@ -120,7 +121,9 @@ class _Reading:
         if not self._plain:
             weights = self._weights[flat]
             factor = np.divide(1, weights, out=np.zeros_like(weights), where=weights != 0)
-            vectors = vectors * factor[:, self._branch] + self._means
+            for branch, here in enumerate(self._columns):
+                vectors[:, here] *= factor[:, branch, None]
+            vectors += self._means
         if vectors.shape[1] != self._vectors.shape[1]:  # other branches are read than scored
             vectors = np.zeros((len(flat), self._vectors.shape[1]), dtype=np.float32)
         if len(self._numbers):
