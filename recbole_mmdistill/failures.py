@@ -21,7 +21,7 @@ _NO_MEMORY = (
     "not enough memory",
     "cannot allocate memory",
 )
-_EXTRAS = dict.fromkeys(("statsmodels", "matplotlib"), '"recbole-mmdistill[benchmark]"')
+_EXTRAS = {"matplotlib": '"recbole-mmdistill[benchmark]"'}
 # Packages that are installed by another name than they are imported by.
 _PACKAGES = {"faiss": "faiss-cpu", "sklearn": "scikit-learn", "community": "python-louvain"}
 _LONGEST = 300  # characters of a message that is passed on

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from . import signals
 from .errors import UserError
 
 _temporaries: set[Path] = set()
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
 @contextmanager
@@ -40,16 +43,44 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     _temporaries.add(temporary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        _remove_abandoned(path.parent)
+        with _open_locked(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # else a power cut could leave the new name and no content
-        os.replace(temporary, path)
+            os.replace(temporary, path)
         _sync_folder(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         _temporaries.discard(temporary)
+
+
+def _open_locked(temporary: Path) -> BinaryIO:
+    """Open a new file whose lock says, until it is closed, that somebody writes it."""
+    while True:
+        file = open(temporary, "wb")
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(temporary)):
+                return file
+        file.close()  # it was taken for abandoned before it was locked
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what processes that were killed have left: files that nobody holds the lock of."""
+    names: list[str] = []
+    with suppress(OSError):  # a folder that may be written and not listed
+        names = [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]
+    for name in names:
+        with suppress(OSError):
+            descriptor = os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(folder / name)
+            finally:
+                os.close(descriptor)
 
 
 def _remove_temporaries() -> None:

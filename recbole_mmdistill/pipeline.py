@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .console import describe_data, describe_settings, format_table
 from .errors import UserError
 from .files import check_writable, write_json
-from .processes import run_in_processes
+from .processes import launched_group, run_in_processes
 from .settings import Checked
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def _say_nothing(line: str) -> None:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A finished run, with everything that took part in it.
+class Prepared:
+    """A model, its data and its trainer, ready to be trained.
 
     Attributes
     ----------
@@ -36,10 +36,68 @@ class Run:
         All data, before it was split.
     train_data, valid_data, test_data : recbole.data.dataloader.AbstractDataLoader
         Its parts.
-    model : recbole.model.abstract_recommender.AbstractRecommender
-        With the weights of the best epoch; of the last one if nothing was saved.
     trainer : recbole.trainer.AbstractTrainer
-        That trained it.
+        Trains the model and measures it.
+    """
+
+    config: Any
+    dataset: Any
+    train_data: Any
+    valid_data: Any
+    test_data: Any
+    trainer: Any
+
+    @property
+    def model(self) -> Any:
+        """The model; after :meth:`measure` with the weights of the best epoch, if one was saved."""
+        return self.trainer.model
+
+    @property
+    def saved(self) -> bool:
+        """Whether the model of the best epoch is saved, to be measured."""
+        return self.config["saved"] is not False
+
+    def fit(self) -> dict[str, float]:
+        """Train to the end; the best epoch's validation metrics, {} where there are no rows."""
+        from .integration.progress import one_bar_an_epoch
+
+        shown = self.config["show_progress"]
+        with one_bar_an_epoch(self.trainer):
+            _, best = self.trainer.fit(
+                self.train_data, self.valid_data, saved=self.saved, show_progress=shown
+            )
+        return _plain(best)
+
+    def measure(self) -> dict[str, float]:
+        """Load the best epoch, if it was saved; its test metrics, {} where there are no rows."""
+        return _plain(
+            self.trainer.evaluate(self.test_data, load_best_model=self.saved, show_progress=False)
+        )
+
+    def measure_branches(self) -> dict[str, dict[str, float]]:
+        """Measure each branch of the model alone, with the weights as they are.
+
+        Returns
+        -------
+        dict of str to dict
+            Test metrics by branch; {} for a model without branches, or with one.
+        """
+        names = getattr(self.model, "branches", [])
+        metrics = {}
+        if len(names) > 1 and self.test_data:
+            for name in names:
+                with self.model.scoring_with([name]):
+                    result = self.trainer.evaluate(self.test_data, load_best_model=False)
+                metrics[name] = _plain(result)
+        return metrics
+
+
+@dataclass(frozen=True)
+class Run(Prepared):
+    """A finished run, with everything that took part in it.
+
+    Attributes
+    ----------
     best_valid, test : dict of str to float
         Metrics of the best epoch; {} where there are no such rows.
     branches : dict of str to dict
@@ -54,13 +112,6 @@ class Run:
         The log file.
     """
 
-    config: Any
-    dataset: Any
-    train_data: Any
-    valid_data: Any
-    test_data: Any
-    model: Any
-    trainer: Any
     best_valid: dict[str, float]
     test: dict[str, float]
     branches: dict[str, dict[str, float]]
@@ -82,6 +133,74 @@ class Run:
             "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
             "log": str(self.log),
         }
+
+
+def load_data(
+    config: Any, make_dataset: Callable[[Any], Any] | None = None, say: Say = _say_nothing
+) -> tuple[Any, Any, Any, Any]:
+    """Read a dataset, split it, and make the dataloaders.
+
+    Parameters
+    ----------
+    config : recbole.config.Config
+        All settings.
+    make_dataset : callable, optional
+        Makes the dataset of the config; by default it is of the model's own class.
+    say : callable
+        Is told of the dataset once it is read.
+
+    Returns
+    -------
+    dataset, train_data, valid_data, test_data
+        As :class:`Prepared` has them.
+
+    Raises
+    ------
+    UserError
+        The data cannot be used.
+    """
+    from logging import getLogger
+
+    from recbole.data import create_dataset, data_preparation
+    from recbole.utils import init_seed
+
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = (make_dataset or create_dataset)(config)
+    getLogger().info(dataset)
+    say(describe_data(dataset))
+    return dataset, *data_preparation(config, dataset)
+
+
+def prepare(
+    config: Any, make_dataset: Callable[[Any], Any] | None = None, say: Say = _say_nothing
+) -> Prepared:
+    """Load the data, and make the model and its trainer.
+
+    Parameters
+    ----------
+    config, make_dataset, say
+        See :func:`load_data`.
+
+    Returns
+    -------
+    Prepared
+
+    Raises
+    ------
+    UserError
+        The data cannot be used.
+    """
+    from logging import getLogger
+
+    from recbole.utils import get_model, get_trainer, init_seed
+
+    data = load_data(config, make_dataset, say)
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+    name = config["model"]
+    model = get_model(name)(config, data[1]._dataset).to(config["device"])
+    getLogger().info(model)
+    trainer = get_trainer(config["MODEL_TYPE"], name)(config, model)
+    return Prepared(config, *data, trainer)
 
 
 def run(
@@ -121,91 +240,52 @@ def run(
     """
     from logging import getLogger
 
-    from recbole.data import create_dataset, data_preparation
-    from recbole.utils import get_model, get_trainer, init_seed
-
     from .integration.config import make_config
     from .integration.logs import start_log
-    from .integration.progress import one_bar_an_epoch
 
     started = time.time()
     config = make_config(model, dataset, settings, config_files)
     check_surroundings(config)
-    init_seed(config["seed"], config["reproducibility"])
-    logger = getLogger()
     log = start_log(config, verbose)
+    logger = getLogger()
     logger.info(config)
     say(describe_settings(config))
 
-    whole = create_dataset(config)
-    logger.info(whole)
-    say(describe_data(whole))
-    train_data, valid_data, test_data = data_preparation(config, whole)
-
-    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    network = get_model(model)(config, train_data._dataset).to(config["device"])
-    logger.info(network)
-    trainer = get_trainer(config["MODEL_TYPE"], model)(config, network)
+    prepared = prepare(config, say=say)
     if resume is not None:
-        resume_training(trainer, train_data, resume, say)
-
-    saved = config["saved"] is not False
-    shown = config["show_progress"]
-    with one_bar_an_epoch(trainer):
-        _, best_valid = trainer.fit(train_data, valid_data, saved=saved, show_progress=shown)
-    test = trainer.evaluate(test_data, load_best_model=saved, show_progress=False)
-    branches = measure_branches(trainer, test_data)
+        _resume(prepared, resume, say)
+    best_valid = prepared.fit()
+    test = prepared.measure()
+    branches = prepared.measure_branches()
     logger.info(f"best valid: {best_valid}")
     logger.info(f"test result: {test}")
     if not config["single_spec"]:
         import torch
 
         torch.distributed.destroy_process_group()
+    trainer = prepared.trainer
     return Run(
-        config=config,
-        dataset=whole,
-        train_data=train_data,
-        valid_data=valid_data,
-        test_data=test_data,
-        model=trainer.model,
-        trainer=trainer,
-        best_valid=_plain(best_valid),
-        test=_plain(test),
+        **vars(prepared),
+        best_valid=best_valid,
+        test=test,
         branches=branches,
         epochs=len(getattr(trainer, "train_loss_dict", ())) or None,
         seconds=time.time() - started,
-        checkpoint=Path(trainer.saved_model_file) if saved else None,
+        checkpoint=Path(trainer.saved_model_file) if prepared.saved else None,
         log=log,
     )
 
 
-def resume_training(trainer: Any, train_data: Any, file: str, say: Say) -> None:
-    """Let a trainer go on from a checkpoint.
-
-    Parameters
-    ----------
-    trainer : recbole.trainer.Trainer
-        Not yet trained.
-    train_data : recbole.data.dataloader.AbstractDataLoader
-        What it will be trained on.
-    file : str
-        The checkpoint, or ``auto``: the newest of the same model, dataset and settings in
-        ``checkpoint_dir``. If there is none, nothing is done.
-    say : callable
-        Is told what was found.
-
-    Raises
-    ------
-    UserError
-        The checkpoint is of another model, other settings or other data.
-    """
+def _resume(prepared: Prepared, file: str, say: Say) -> None:
+    """Let training go on from a checkpoint; from the start if ``auto`` finds none."""
     from .integration.resuming import newest, resume
 
-    path = newest(trainer.config) if file == "auto" else Path(file)
+    config, trainer = prepared.config, prepared.trainer
+    path = newest(config) if file == "auto" else Path(file)
     if path is None:
-        say(f"Nothing to resume in {trainer.config['checkpoint_dir']}: training from the start")
+        say(f"Nothing to resume in {config['checkpoint_dir']}: training from the start")
         return
-    resume(trainer, train_data, path)
+    resume(trainer, prepared.train_data, path)
     say(f"Resumed after epoch {trainer.start_epoch} from {path}")
 
 
@@ -235,13 +315,21 @@ def run_request(request: Request, say: Say = print, verbose: bool = False) -> di
     started = time.time()
     if request.metrics_file:
         check_metrics_file(Path(request.metrics_file))
+    launched = launched_group()
+    if launched is not None and request.nproc != 1:
+        raise UserError(
+            f"nproc is {request.nproc}, but the processes were started by torchrun.",
+            "Leave nproc out: torchrun's --nproc_per_node says how many there are.",
+        )
     if request.nproc == 1:
-        summary = _run_rank(None, request, {}, say, verbose)
+        summary = _run_process(launched, request, say, verbose)
     else:
-        from .integration.distributed import settings_of_group
+        from .integration.distributed import group_to_start
 
-        group = settings_of_group(request.nproc)
-        summary, *_ = run_in_processes(_run_rank, request.nproc, request, group, say, verbose)
+        group = group_to_start(request.nproc)
+        summary, *_ = run_in_processes(_run_rank, request.nproc, group, request, say, verbose)
+    if not _is_first(launched):
+        return summary
     summary["seconds"] = round(time.time() - started, 1)
     if summary["checkpoint"]:
         say(f"Best model: {summary['checkpoint']}")
@@ -252,19 +340,20 @@ def run_request(request: Request, say: Say = print, verbose: bool = False) -> di
     return summary
 
 
-def _run_rank(
-    rank: int | None, request: Request, group: Mapping[str, Any], say: Say, verbose: bool
+def _run_rank(rank: int, group: dict[str, Any], *args: Any) -> dict[str, Any]:
+    return _run_process({**group, "local_rank": rank}, *args)
+
+
+def _run_process(
+    group: Mapping[str, Any] | None, request: Request, say: Say, verbose: bool
 ) -> dict[str, Any]:
-    """Run in this process, alone (no rank) or as one of a group, of which the first speaks."""
-    settings = Checked({**request.settings, **group})
-    if rank is not None:
-        settings["local_rank"] = rank
-    if rank:
+    """Run in this process, alone or as one of a group, of which the first speaks."""
+    if not _is_first(group):
         say, verbose = _say_nothing, False
     made = run(
         request.model,
         request.dataset,
-        settings,
+        Checked({**request.settings, **(group or {})}),
         request.config_files,
         say=say,
         verbose=verbose,
@@ -273,29 +362,8 @@ def _run_rank(
     return made.summary()
 
 
-def measure_branches(trainer: Any, test_data: Any) -> dict[str, dict[str, float]]:
-    """Measure each branch of a model alone, with the weights as they are.
-
-    Parameters
-    ----------
-    trainer : recbole.trainer.Trainer
-        Of the model.
-    test_data : recbole.data.dataloader.AbstractDataLoader
-        What to rank.
-
-    Returns
-    -------
-    dict of str to dict
-        Metrics by branch; {} for a model without branches, or with one.
-    """
-    model = trainer.model
-    names = getattr(model, "branches", [])
-    metrics = {}
-    if len(names) > 1 and test_data:
-        for name in names:
-            with model.scoring_with([name]):
-                metrics[name] = _plain(trainer.evaluate(test_data, load_best_model=False))
-    return metrics
+def _is_first(group: Mapping[str, Any] | None) -> bool:
+    return group is None or group["offset"] + group["local_rank"] == 0
 
 
 def check_surroundings(config: Any) -> None:

@@ -71,6 +71,40 @@ def run_in_processes(function: Callable[..., Any], n: int, *args: Any) -> list[A
         _end(processes)
 
 
+def launched_group() -> dict[str, Any] | None:
+    """Give the settings of the group that ``torchrun`` started this process in.
+
+    Returns
+    -------
+    dict of str to object or None
+        As :func:`.integration.distributed.group_to_start`, with this process's ``local_rank``; None
+        if nothing launched it.
+
+    Raises
+    ------
+    UserError
+        The environment tells a part of it.
+    """
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return None
+    lacking = [name for name in names if name not in os.environ]
+    if lacking:
+        raise UserError(
+            f"RANK and WORLD_SIZE are set as by torchrun, but {', '.join(lacking)} not.",
+            "Start with torchrun, or unset RANK and WORLD_SIZE.",
+        )
+    rank, local_rank, world_size, nproc = (int(os.environ[name]) for name in names[:4])
+    return {
+        "world_size": world_size,
+        "ip": os.environ["MASTER_ADDR"],
+        "port": os.environ["MASTER_PORT"],
+        "nproc": nproc,
+        "offset": rank - local_rank,
+        "local_rank": local_rank,
+    }
+
+
 def _work(connection: Connection, parent: int, function: Callable[..., Any], *args: Any) -> None:
     try:
         signals.install(parent)

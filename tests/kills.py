@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import recbole_mmdistill  # noqa: F401  (RecBole is mended before it is imported)
+import recbole_mmdistill  # noqa: F401  (RecBole is fixed when it is imported)
 
 
 def train(model: str, path: Path | None) -> None:

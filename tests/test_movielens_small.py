@@ -20,10 +20,10 @@ from tests.features.builders import needs
 from tests.features.extraction.builders import MINILM, MOVIES, VIT
 
 ROOT = Path(__file__).parents[1]
-N_FILMS = 800  # the most rated of those with a poster: enough for neighbours, few for minutes
+N_FILMS = 300  # the most rated of those with a poster: enough for neighbours, few for minutes
 FOLDER = Path("dataset/movielens-small")
 
-pytestmark = [needs(MOVIES), needs(VIT), needs(MINILM)]
+pytestmark = [pytest.mark.slow, needs(MOVIES), needs(VIT), needs(MINILM)]
 
 
 def rows(name):
@@ -135,7 +135,7 @@ def test_the_documented_commands(dataset, films, caplog):
     quick = {
         "hidden_size": 16,
         "inner_size": 32,
-        "epochs": 8,
+        "epochs": 4,
         "MAX_ITEM_LIST_LENGTH": 20,
         "learning_rate": 0.005,
         "train_batch_size": 512,

@@ -132,6 +132,14 @@ def test_metrics_do_not_take_the_place_of_a_folder():
         run_request(request(metrics_file="dataset"))
 
 
+def test_nproc_does_not_go_with_torchrun(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    with pytest.raises(UserError, match="nproc is 2, but the processes were started by torchrun"):
+        run_request(request(nproc=2))
+
+
 def test_wandb_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "wandb", None)
     with pytest.raises(UserError, match="wandb is not installed: `pip install wandb`"):

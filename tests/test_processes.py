@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recbole_mmdistill.errors import UserError
-from recbole_mmdistill.processes import run_in_processes
+from recbole_mmdistill.processes import launched_group, run_in_processes
 
 PART = """
 import os, time
@@ -63,3 +63,23 @@ def test_signals_are_handled_as_before(part):
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     run_in_processes(part.square, 1, 0)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+LAUNCHED = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+
+
+def test_a_process_that_torchrun_has_started_knows_its_group(monkeypatch):
+    assert launched_group() is None
+    for name, value in {**LAUNCHED, "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
+    assert launched_group() == {
+        **{"world_size": 4, "nproc": 2, "offset": 2, "local_rank": 1},
+        **{"ip": "node0", "port": "29500"},
+    }
+
+
+def test_a_part_of_torchruns_environment_is_refused(monkeypatch):
+    for name, value in LAUNCHED.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"but MASTER_ADDR, MASTER_PORT not\. Start with torchrun"):
+        launched_group()

@@ -141,7 +141,7 @@ def test_processes_that_were_forked_die_with_their_parent():
     process = start_work('if os.fork(): print("ready", flush=True)\n    time.sleep(60)')
     assert len(others_of(process)) == 1
     process.kill()
-    process.wait()
+    process.communicate(timeout=20)
     assert not left_of(process)
 
 
@@ -152,7 +152,7 @@ def test_processes_of_a_group_die_with_their_parent(number):
     time.sleep(0.6)  # some way into the start of both
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     if number == signal.SIGKILL:
-        process.wait()
+        process.communicate(timeout=20)
         assert not left_of(process)
     else:
         word = "interrupted" if number == signal.SIGINT else "terminated"

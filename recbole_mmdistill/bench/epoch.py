@@ -12,11 +12,13 @@ import tempfile
 import time
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from ..integration.config import make_config
+from ..pipeline import Prepared, prepare
 from .report import compare
 from .synthetic import write_interactions, write_random_features
 
@@ -24,50 +26,24 @@ _EVALUATIONS = 10  # after each epoch; one takes a fraction of a second
 _TEXT_DIM, _IMAGE_DIM = 384, 192  # those of MiniLM and of ViT-Tiny
 
 
-class Run(NamedTuple):
-    """A trainer with its data, ready for an epoch."""
+def _prepare(model: str, dataset: str, **settings: Any) -> Prepared:
+    """Build model, data and trainer, on the CPU."""
+    return prepare(make_config(model, dataset, {"use_gpu": False, **settings}))
 
-    trainer: Any
-    train_data: Any
-    test_data: Any
 
-    def epoch(self, number: int, anomaly_mode: bool = False) -> float:
-        """Train an epoch; CPU seconds that it took."""
-        with torch.autograd.set_detect_anomaly(anomaly_mode):
-            started = time.process_time()
-            self.trainer._train_epoch(self.train_data, number, show_progress=True)
-            return time.process_time() - started
-
-    def evaluation(self) -> float:
-        """Rank the test targets among all items; CPU seconds that it took."""
+def _train_epoch(prepared: Prepared, number: int, anomaly_mode: bool = False) -> float:
+    """Train an epoch; CPU seconds that it took."""
+    with torch.autograd.set_detect_anomaly(anomaly_mode):
         started = time.process_time()
-        self.trainer.evaluate(self.test_data, load_best_model=False, show_progress=False)
+        prepared.trainer._train_epoch(prepared.train_data, number, show_progress=True)
         return time.process_time() - started
 
 
-def prepare(model: str, dataset: str, **settings: Any) -> Run:
-    """Build model, data and trainer as ``run_recbole`` does.
-
-    Parameters
-    ----------
-    model, dataset : str
-        Their names.
-    **settings
-        Over RecBole's defaults.
-
-    Returns
-    -------
-    Run
-    """
-    from recbole.config import Config
-    from recbole.data import create_dataset, data_preparation
-    from recbole.utils import get_model, get_trainer, init_seed
-
-    config = Config(model=model, dataset=dataset, config_dict={"use_gpu": False, **settings})
-    init_seed(config["seed"], config["reproducibility"])
-    train_data, _, test_data = data_preparation(config, create_dataset(config))
-    network = get_model(model)(config, train_data.dataset)
-    return Run(get_trainer(config["MODEL_TYPE"], model)(config, network), train_data, test_data)
+def _rank(prepared: Prepared) -> float:
+    """Rank the test targets among all items; CPU seconds that it took."""
+    started = time.process_time()
+    prepared.trainer.evaluate(prepared.test_data, load_best_model=False, show_progress=False)
+    return time.process_time() - started
 
 
 def measure_branches(rounds: int) -> list[dict[str, Any]]:
@@ -86,23 +62,23 @@ def measure_branches(rounds: int) -> list[dict[str, Any]]:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         common = {"checkpoint_dir": str(Path(folder) / "saved")}
-        three = prepare(
+        three = _prepare(
             "IDMMDistill",
             "ml-100k",
             modalities=["text", "image"],
             **_films(Path(folder)),
             **common,
         )
-        id_only = prepare("IDMMDistill", "ml-100k", modalities=[], **common)
-        sasrec = prepare("SASRec", "ml-100k", **common)
+        id_only = _prepare("IDMMDistill", "ml-100k", modalities=[], **common)
+        sasrec = _prepare("SASRec", "ml-100k", **common)
         epochs: tuple[list[float], list[float]] = ([], [])
         evaluations: tuple[list[float], list[float]] = ([], [])
         for number in tqdm(range(rounds), desc="rounds"):
-            for seconds, run in zip(epochs, (three, id_only)):
-                seconds.append(run.epoch(number))
+            for seconds, side in zip(epochs, (three, id_only)):
+                seconds.append(_train_epoch(side, number))
             for _ in range(_EVALUATIONS):
-                for seconds, run in zip(evaluations, (three, sasrec)):
-                    seconds.append(run.evaluation())
+                for seconds, side in zip(evaluations, (three, sasrec)):
+                    seconds.append(_rank(side))
     return [
         compare(
             "CPU seconds of an epoch of ml-100k, ID, text and image; the ID alone",
@@ -139,21 +115,21 @@ def measure(rounds: int) -> list[dict[str, Any]]:
         return [
             *_side_by_side(
                 rounds,
-                prepare("SASRec", "ml-100k", **common),
+                _prepare("SASRec", "ml-100k", **common),
                 {
-                    ("ml-100k, ID, text and image", 1 / 20): prepare(
+                    ("ml-100k, ID, text and image", 1 / 20): _prepare(
                         "IDMMDistill", "ml-100k", modalities=["text", "image"], **films, **common
                     ),
-                    ("ml-100k, ID and text", 1 / 30): prepare(
+                    ("ml-100k, ID and text", 1 / 30): _prepare(
                         "IDMMDistill", "ml-100k", modalities=["text"], **common
                     ),
                 },
             ),
             *_side_by_side(
                 rounds,
-                prepare("SASRec", "shop", **shop, **common),
+                _prepare("SASRec", "shop", **shop, **common),
                 {
-                    ("short histories, ID, text and image", 1 / 6): prepare(
+                    ("short histories, ID, text and image", 1 / 6): _prepare(
                         "IDMMDistill", "shop", modalities=["text", "image"], **shop, **common
                     ),
                 },
@@ -180,15 +156,15 @@ def _shop(path: Path) -> dict[str, Any]:
 
 
 def _side_by_side(
-    rounds: int, theirs: Run, ours: dict[tuple[str, float], Run]
+    rounds: int, theirs: Prepared, ours: dict[tuple[str, float], Prepared]
 ) -> list[dict[str, Any]]:
     baselines = {"as RecBole trains it": True, "without anomaly mode": False}
     seconds: dict[Any, list[float]] = {case: [] for case in (*baselines, *ours)}
     for number in tqdm(range(rounds), desc="rounds"):
-        for case, run in ours.items():
-            seconds[case].append(run.epoch(number))
+        for case, side in ours.items():
+            seconds[case].append(_train_epoch(side, number))
         for name, anomaly_mode in baselines.items():
-            seconds[name].append(theirs.epoch(number, anomaly_mode))
+            seconds[name].append(_train_epoch(theirs, number, anomaly_mode))
     return [
         compare(
             f"CPU seconds of an epoch of {case[0]}; SASRec {name}",

@@ -228,5 +228,4 @@ def _write_catalogue(folder: Path, name: str, n_items: int) -> None:
 
 if __name__ == "__main__":
     kind, *given = sys.argv[1:]
-    sys.argv = sys.argv[:1]
     print(json.dumps(_run_bare(kind, *map(Path, given))))

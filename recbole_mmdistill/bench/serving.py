@@ -68,24 +68,25 @@ def measure(rounds: int, items: str) -> list[dict[str, Any]]:
 
 def export_untrained(folder: Path, branches: tuple[str, ...]) -> tuple[Path, Any]:
     """Export an untrained model of these sources; the folder, and its encoder in torch."""
+    from ..integration.config import make_config
+    from ..pipeline import prepare
     from ..serving.export import Request, export
     from ..serving.recommender import Recommender
-    from .epoch import prepare
     from .synthetic import write_interactions, write_random_features
 
     tokens = [f"i{number}" for number in range(200)]
     place = write_interactions(folder, "shop", n_users=300, n_items=200, per_user=20)
     for modality in branches[1:]:
         write_random_features(place, "shop", modality, tokens, 64)
-    run = prepare(
-        "IDMMDistill",
-        "shop",
-        data_path=str(folder),
-        checkpoint_dir=str(folder / "saved"),
-        modalities=list(branches[1:]),
-        hidden_size=_WIDTH,
-        MAX_ITEM_LIST_LENGTH=_LENGTH,
-    )
+    settings = {
+        "data_path": str(folder),
+        "checkpoint_dir": str(folder / "saved"),
+        "modalities": list(branches[1:]),
+        "hidden_size": _WIDTH,
+        "MAX_ITEM_LIST_LENGTH": _LENGTH,
+        "use_gpu": False,
+    }
+    run = prepare(make_config("IDMMDistill", "shop", settings))
     run.trainer._save_checkpoint(0, verbose=False)
     path = Path(run.trainer.saved_model_file)
     made = export(Request(path, folder / f"small-{len(branches)}"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -19,6 +22,7 @@ VERBS = {
     "convert": "turn features of other tools into feature files, and back",
     "export": "make a folder that recommends without torch and RecBole",
     "recommend": "recommend items to users by a trained model",
+    "doctor": "try what of the installation works, and say what to do about the rest",
     "unpickle": "make a safe checkpoint of an old one of RecBole that you trust",
 }
 _MODULES = {"import": "import_"}  # a word of Python's own is no module's name
@@ -51,9 +55,12 @@ def program(argv: Sequence[str] | None = None) -> NoReturn:
         from ..failures import print_no_traceback
 
         print_no_traceback()
+        if not _is_first():
+            logging.disable(logging.WARNING)
         signals.finish(main(argv))
     except KeyboardInterrupt:  # in the moments before and after main
-        _complain(signals.message())
+        if _is_first():
+            _complain(signals.message())
         signals.finish(signals.exit_code())
 
 
@@ -79,13 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        _complain(signals.message())
+        if _is_first():
+            _complain(signals.message())
         return signals.exit_code()
     except Exception as error:
         from ..failures import explain, is_nobody_reading
 
         if is_nobody_reading(error):
             return 141  # as a shell tells SIGPIPE
+        if not _is_first():
+            time.sleep(1)  # torchrun ends this process if the first has failed, which says why
         if debug:
             import traceback
 
@@ -116,6 +126,11 @@ def _run(words: list[str]) -> int:
             raise UserError(done.code, "") from None
         return int(done.code or 0)
     return 0
+
+
+def _is_first() -> bool:
+    """Whether this is the first of several processes that torchrun has started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _complain(text: str) -> None:

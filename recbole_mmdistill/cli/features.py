@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..datasets import dataset_folder
 from ..errors import UserError
-from ..features.looking import as_text, default_path, inspect_features, render_page
 from ..features.pictures import PictureFolder
+from ..features.report import as_text, default_path, inspect_features, render_page
 from ..files import write_text
 from .arguments import Parser, add_dataset
 

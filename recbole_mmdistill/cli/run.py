@@ -19,7 +19,7 @@ log/MODEL/; --verbose prints it, too.
   --dataset=NAME          ml-100k, or a folder of atomic files in --data_path
   --data_path=FOLDER      where datasets lie (default: dataset/)
   --config_files="A B"    YAML files with options, the last has the last word
-  --nproc=N               processes to train with (default: 1)
+  --nproc=N               processes to train with (default: 1); or start them with torchrun
   --metrics_file=FILE     write the closing table as JSON, too
   --resume=FILE           go on from a checkpoint; auto takes the newest one of the same settings
   --KEY=VALUE             any option of RecBole or of the model, e.g. --learning_rate=0.002,
@@ -31,6 +31,7 @@ examples:
   python run_recbole_mm.py --model=IDMMDistill --dataset=ml-100k
   python run_recbole_mm.py --model=SASRec --dataset=ml-100k
   python run_recbole_mm.py --dataset=shop --data_path=data --modalities=[image] --kd_weight=0
+  torchrun --nproc_per_node=2 run_recbole_mm.py --dataset=ml-100k
 """
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from recbole.data.dataloader import TrainDataLoader
 from recbole.data.interaction import Interaction
 
+from .parts import TARGET_POSITION, TARGET_ROW
+
 
 class WindowDataLoader(TrainDataLoader):
     """Draws windows; ``train_batch_size`` means targets, as it does for RecBole's rows.
@@ -28,5 +30,8 @@ class WindowDataLoader(TrainDataLoader):
         return super().__iter__()
 
     def collate_fn(self, index: Any) -> Interaction:
-        """Draw the windows of a batch."""
-        return self._dataset[np.asarray(index)]
+        """Draw the windows of a batch, and say where their targets are."""
+        batch = self._dataset[np.asarray(index)]
+        row, position = batch[self._dataset.target_list_field].nonzero(as_tuple=True)
+        batch.update(Interaction({TARGET_ROW: row, TARGET_POSITION: position}))
+        return batch

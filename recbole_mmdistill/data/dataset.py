@@ -216,7 +216,7 @@ class MultiModalSequentialDataset(SequentialDataset):
         time = self.inter_feat[self.time_field].numpy()
         return self._copies(splitting.by_time(user, time, [ratio / total for ratio in ratios]))
 
-    def _split_by_file(self) -> list[Any]:
+    def split_by_file(self) -> list[Any]:
         """Split as the files of ``benchmark_filename`` say."""
         part = self.inter_feat.interaction.pop(PART).numpy()
         datasets = self._copies(splitting.by_part(part, len(self.file_size_list)))

@@ -9,6 +9,8 @@ import numpy as np
 from ..errors import UserError
 
 PART = "benchmark_part"  # column of the rows' file numbers, from the making of rows to the split
+# Fields of a batch of windows: where its targets stand. A GPU would have to be waited for.
+TARGET_ROW, TARGET_POSITION = "target_row", "target_position"
 
 
 def item_list_field(dataset: Any) -> str:

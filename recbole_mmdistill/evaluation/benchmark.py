@@ -10,24 +10,29 @@ from typing import NamedTuple
 from ..datasets import dataset_folder
 from ..errors import UserError, near
 from ..features.locate import PRELOADED, check_feature_path, find_features
-from .plan import Plan, Trial, read_plan
-from .pool import Cache, choose_options, run_plan
+from ..settings import check_settings
+from .document import Table
+from .plan import Plan, Trial
+from .plan_file import read_plan
+from .pool import run_plan
 from .report import write_report
 from .results import Results
-from .summary import renew_summary
 
 
 class Ran(NamedTuple):
-    """What :func:`benchmark` could not run.
+    """What came of :func:`benchmark`.
 
     Attributes
     ----------
+    tables : dict of str to Table
+        The report's, see :func:`~.report.write_report`.
     failed : list of Trial
         Those that failed.
     left_out : dict of str to UserError
         Data sets whose files are not there, and what to do about it.
     """
 
+    tables: dict[str, Table]
     failed: list[Trial]
     left_out: dict[str, UserError]
 
@@ -38,7 +43,7 @@ def benchmark(
     jobs: int = 1,
     threads: int = 1,
     only: Sequence[str] = (),
-    readme: str | Path | None = None,
+    renew: bool = False,
 ) -> Ran:
     """Run a benchmark, but for the data sets whose files are missing, and write its report.
 
@@ -47,15 +52,16 @@ def benchmark(
     plan_file : str or Path
         YAML of the benchmark, see properties/benchmark.
     folder : str or Path
-        Trials go to ``trials/`` in it, beside the report.
+        Holds the report, ``results.csv`` and ``comparisons.csv``, of which it is made, and
+        ``trials/`` with all that the trials of this machine have left.
     jobs : int
         Trials at a time; 0 runs none and reports what there is.
     threads : int
         Threads of a trial.
     only : sequence of str
         Studies to run; by default all. The report holds all of them.
-    readme : str or Path, optional
-        A Markdown file whose summary table is renewed.
+    renew : bool
+        Whether to run again what an older behaviour made.
 
     Returns
     -------
@@ -64,20 +70,19 @@ def benchmark(
     Raises
     ------
     UserError
-        The YAML has no sense, or a study has no such name.
+        The YAML has no sense, a trial's settings are wrong, or a study has no such name.
     """
-    plan, folder = read_plan(plan_file), Path(folder)
-    cache = Cache(folder / "trials")
+    plan = read_plan(plan_file)
+    results = Results(plan, Path(folder))
     failed, left_out = [], {}
     if jobs:
         chosen = _only(plan, only)
+        _check_settings(chosen, plan_file)
         left_out = _find_missing_data(chosen)
-        failed = run_plan(_without(chosen, left_out), cache, jobs, threads)
-    results = Results(plan, cache, choose_options(plan, cache))
-    write_report(plan, results, folder)
-    if readme is not None:
-        renew_summary(plan, results, Path(readme))
-    return Ran(failed, left_out)
+        failed = run_plan(_without(chosen, left_out), results, jobs, threads, renew)
+    tables = write_report(results)
+    results.write()
+    return Ran(tables, failed, left_out)
 
 
 def _only(plan: Plan, names: Sequence[str]) -> Plan:
@@ -90,6 +95,18 @@ def _only(plan: Plan, names: Sequence[str]) -> Plan:
             )
     chosen = tuple(study for study in plan.studies if not names or study.name in names)
     return replace(plan, studies=chosen)
+
+
+def _check_settings(plan: Plan, plan_file: str | Path) -> None:
+    """Check the settings of all trials, before hours are spent."""
+    checked = set()
+    for trial in (*plan.tuning(), *plan.measuring({})):
+        name = str(replace(trial, seed=0))
+        if name not in checked:
+            checked.add(name)
+            source = f"{plan_file}, {trial.model} on {trial.dataset}, {trial.condition}"
+            layers = [(source, trial.spec["settings"])]
+            check_settings(trial.spec["model"], trial.spec["dataset"], layers)
 
 
 def _find_missing_data(plan: Plan) -> dict[str, UserError]:

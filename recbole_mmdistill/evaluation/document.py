@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 
-import jinja2
+from ..pages import render
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,10 @@ class Document:
 
     def html(self) -> str:
         """As one page that needs no other file."""
-        source = resources.files(__package__) / "page.html.j2"
-        environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        return environment.from_string(source.read_text(encoding="utf-8")).render(document=self)
+        headings = {f"s{at}": section.heading for at, section in enumerate(self.sections, start=1)}
+        return render(
+            "evaluation/page.html.j2", title=self.title, headings=headings, sections=self.sections
+        )
 
     def latex(self) -> str:
         """The tables alone, each a ``table`` for the package booktabs."""

@@ -1,21 +1,15 @@
-"""What a benchmark's YAML asks for, as a list of trials."""
+"""What a benchmark consists of: studies, and the trials that they ask for."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import product
 from typing import Any
 
-from ..errors import UserError, near
-from ..integration.config import properties
-from ..settings import read_yaml
-
-KINDS = ("baseline", "model", "ablation")
-_OWN_KEYS = {"title", "seeds", "common", "datasets", "models", "conditions", "studies"}
-_STUDY_KEYS = {"datasets", "models", "conditions", "seeds", "about"}
+FULL = "full"  # the condition in which nothing is taken away
 
 
 @dataclass(frozen=True)
@@ -31,9 +25,8 @@ class Trial:
     seed : int
         RecBole's ``seed``.
     spec : dict
-        What decides the trial's result: RecBole's names of model and dataset, all settings, the
-        modalities by which its rows are grouped, and the defaults that this package ships for the
-        model, so that a trial made with other ones is not taken for it.
+        RecBole's names of model and dataset, all settings, and the modalities by which the test
+        rows are grouped. With the package's behaviour it decides the trial's result.
     """
 
     dataset: str
@@ -45,7 +38,7 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Hash of :attr:`spec`: two trials that would give the same have the same key."""
+        """Hash of :attr:`spec`."""
         text = json.dumps(self.spec, sort_keys=True, default=str)
         return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
@@ -54,9 +47,6 @@ class Trial:
         return (
             f"{self.model} on {self.dataset}{condition}, options {self.options}, seed {self.seed}"
         )
-
-
-FULL = "full"  # the condition in which nothing is taken away
 
 
 @dataclass(frozen=True)
@@ -143,15 +133,12 @@ class Plan:
             **of_model.options[options],
             "seed": seed,
         }
-        spec: dict[str, Any] = {
+        spec = {
             "model": of_model.recbole,
             "dataset": recbole_dataset,
             "settings": settings,
             "grouped_by": list(of_dataset.get("modalities") or []),
         }
-        presets = properties("model", of_model.recbole)
-        if presets:
-            spec["presets"] = presets
         return Trial(dataset, model, condition, options, seed, spec)
 
     def tuning(self) -> Iterator[Trial]:
@@ -165,6 +152,17 @@ class Plan:
                     seen.add((dataset, model))
                     for options in range(len(self.models[model].options)):
                         yield self.trial(dataset, model, FULL, options, study.seeds[0])
+
+    def all(self) -> dict[str, Trial]:
+        """Every trial that the plan can come to ask for, by its key."""
+        trials = [*self.tuning()]
+        for study in self.studies:
+            for dataset, model, condition, seed in product(
+                study.datasets, study.models, study.conditions, study.seeds
+            ):
+                for options in range(len(self.models[model].options)):
+                    trials.append(self.trial(dataset, model, condition, options, seed))
+        return {trial.key: trial for trial in reversed(trials)}  # the first name is taken
 
     def measuring(self, chosen: Mapping[tuple[str, str], int]) -> Iterator[Trial]:
         """All trials of the studies, each model with its chosen option set; seed after seed.
@@ -183,126 +181,3 @@ class Plan:
                             for model in study.models:
                                 options = chosen.get((dataset, model), 0)
                                 yield self.trial(dataset, model, condition, options, seed)
-
-
-def read_plan(path: str | Path) -> Plan:
-    """Read a benchmark's YAML and check all of it.
-
-    Parameters
-    ----------
-    path : str or Path
-        See properties/benchmark for what it holds.
-
-    Returns
-    -------
-    Plan
-
-    Raises
-    ------
-    UserError
-        There is no such file, it is no YAML, or something in it has no sense: all of it is named.
-    """
-    given = read_yaml(str(path))
-    wrong: list[str] = [*_unknown(given, _OWN_KEYS, "the file")]
-    datasets = _mapping(given, "datasets", wrong)
-    conditions = {FULL: {}, **_mapping(given, "conditions", wrong, required=False)}
-    models = {
-        name: _read_model(name, dict(value or {}), wrong)
-        for name, value in _mapping(given, "models", wrong).items()
-    }
-    common = given.get("common") or {}
-    if not isinstance(common, dict):
-        wrong.append(f"common is {common!r}, not a mapping of options")
-        common = {}
-    seeds = given.get("seeds", [1, 2, 3])
-    if not _are_seeds(seeds):
-        wrong.append(f"seeds is {seeds!r}, not a list of whole numbers")
-        seeds = [1]
-    everything = {"datasets": datasets, "models": models, "conditions": conditions}
-    studies = [
-        _read_study(name, dict(value or {}), everything, seeds, wrong)
-        for name, value in _mapping(given, "studies", wrong).items()
-    ]
-    if wrong:
-        raise UserError(
-            f"{path}: " + "; ".join(wrong) + ".",
-            "Mend it there; properties/benchmark has examples.",
-        )
-    return Plan(
-        title=str(given.get("title", Path(path).stem)),
-        common=common,
-        datasets={name: dict(value or {}) for name, value in datasets.items()},
-        conditions={name: dict(value or {}) for name, value in conditions.items()},
-        models=models,
-        studies=tuple(studies),
-    )
-
-
-def _mapping(
-    given: Mapping[str, Any], key: str, wrong: list[str], required: bool = True
-) -> dict[str, Any]:
-    value = given.get(key)
-    if value is None and not required:
-        return {}
-    if not isinstance(value, dict) or not value:
-        wrong.append(f"{key} is {value!r}, not a mapping of names")
-        return {}
-    for name, inner in value.items():
-        if inner is not None and not isinstance(inner, dict):
-            wrong.append(f"{key} gives {name} {inner!r}, no mapping")
-    return {str(n): v if isinstance(v, dict) else {} for n, v in value.items()}
-
-
-def _unknown(given: Mapping[str, Any], known: set[str], where: str) -> Iterator[str]:
-    for key in given:
-        if key not in known:
-            yield f"{where} has {key!r}, which nobody reads{near(str(key), known)}"
-
-
-def _read_model(name: str, given: dict[str, Any], wrong: list[str]) -> Model:
-    kind = given.pop("kind", "ablation")
-    if kind not in KINDS:
-        wrong.append(f"{name} is of kind {kind!r}, not one of {', '.join(KINDS)}")
-    recbole = str(given.pop("model", "IDMMDistill"))
-    options = given.pop("options", None) or [{}]
-    if not isinstance(options, list) or not all(isinstance(o, dict) for o in options):
-        wrong.append(f"{name} has options {options!r}, not a list of mappings")
-        options = [{}]
-    return Model(kind, recbole, given, tuple(options))
-
-
-def _are_seeds(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(type(seed) is int for seed in value)
-
-
-def _read_study(
-    name: str,
-    given: dict[str, Any],
-    everything: Mapping[str, Mapping[str, Any]],
-    seeds: Sequence[int],
-    wrong: list[str],
-) -> Study:
-    wrong.extend(_unknown(given, _STUDY_KEYS, f"the study {name!r}"))
-    chosen: dict[str, tuple[str, ...]] = {}
-    for key, known in everything.items():
-        names = given.get(key, [FULL] if key == "conditions" else list(known))
-        names = [names] if isinstance(names, str) else names
-        if not isinstance(names, list):
-            wrong.append(f"{key} of {name!r} is {names!r}, not a list of names")
-            names = []
-        for one in names:
-            if str(one) not in known:
-                wrong.append(f"{name!r} asks for {one!r}, none of the {key}{near(str(one), known)}")
-        chosen[key] = tuple(map(str, names))
-    own_seeds = given.get("seeds", seeds)
-    if not _are_seeds(own_seeds):
-        wrong.append(f"seeds of {name!r} is {own_seeds!r}, not a list of whole numbers")
-        own_seeds = seeds
-    return Study(
-        name,
-        str(given.get("about", "")).strip(),
-        chosen["datasets"],
-        chosen["models"],
-        chosen["conditions"],
-        tuple(own_seeds),
-    )

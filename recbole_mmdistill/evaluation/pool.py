@@ -6,18 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from pathlib import Path
+from itertools import product
 from threading import Lock
-from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import UserError
 from ..files import write_text
 from ..signals import PARENT
 from .plan import Plan, Trial
+from .results import Results
+from .store import Store
 
 # Memory that a training step frees is kept for the next one: without this, glibc gives it back to
 # the system and a quarter of RecBole's time goes into fetching it again. For all models alike.
@@ -29,67 +29,7 @@ _ENVIRONMENT = {
 _TAIL = 2000  # characters of a failed trial's last words
 
 
-class Cache:
-    """Finished trials: one JSON each, named by the hash of what decides its result.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Where they lie.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-
-    def path(self, trial: Trial) -> Path:
-        """Where a trial's record is, or will be."""
-        return self.folder / f"{trial.key}.json"
-
-    def get(self, trial: Trial) -> dict[str, Any] | None:
-        """Read a trial's record; None if there is none.
-
-        Raises
-        ------
-        UserError
-            The file is damaged.
-        """
-        path = self.path(trial)
-        if not path.is_file():
-            return None
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            record["ranks"], record["valid"], record["epochs"]
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f"{path} is no record of a trial.", "Delete it.") from None
-        return record
-
-
-def choose_options(plan: Plan, cache: Cache) -> dict[tuple[str, str], int]:
-    """Choose each model's option set for each dataset by validation NDCG@10.
-
-    Parameters
-    ----------
-    plan : Plan
-        The benchmark.
-    cache : Cache
-        Where its tuning trials are; those that failed or are missing do not take part.
-
-    Returns
-    -------
-    dict of (dataset, model) to int
-        The first of the best; absent where no tuning trial has a record.
-    """
-    best: dict[tuple[str, str], tuple[float, int]] = {}
-    for trial in plan.tuning():
-        record = cache.get(trial)
-        if record is not None:
-            pair = (trial.dataset, trial.model)
-            found = (record["valid"]["ndcg@10"], -trial.options)
-            best[pair] = max(best.get(pair, found), found)
-    return {pair: -options for pair, (_, options) in best.items()}
-
-
-def run_plan(plan: Plan, cache: Cache, jobs: int, threads: int) -> list[Trial]:
+def run_plan(plan: Plan, results: Results, jobs: int, threads: int, renew: bool) -> list[Trial]:
     """Run what is missing: first the trials that choose between option sets, then all others.
 
     Killed, and started again, it does only what is missing.
@@ -97,40 +37,51 @@ def run_plan(plan: Plan, cache: Cache, jobs: int, threads: int) -> list[Trial]:
     Parameters
     ----------
     plan : Plan
-        The benchmark.
-    cache : Cache
-        Where records are looked for and written.
+        What to run of the benchmark.
+    results : Results
+        All of the benchmark; what is finished there is not run, and what is run comes to it.
     jobs : int
         Trials at a time.
     threads : int
         Threads of each.
+    renew : bool
+        Whether trials that an older behaviour made are missing, too.
 
     Returns
     -------
     list of Trial
-        Those that failed; what each said last is in ``<key>.failed.txt`` in the cache's folder.
+        Those that failed; what each said last is in ``<key>.failed.txt`` among the trials.
     """
-    failed = _run(plan.tuning(), cache, jobs, threads, "tuning")
-    chosen = choose_options(plan, cache)
-    return failed + _run(plan.measuring(chosen), cache, jobs, threads, "trials")
+    pairs = {pair for study in plan.studies for pair in product(study.datasets, study.models)}
+    tuning = [t for t in results.plan.tuning() if (t.dataset, t.model) in pairs]
+    failed = []
+    for what, trials in (
+        ("tuning", lambda: tuning),
+        ("trials", lambda: plan.measuring(results.chosen)),
+    ):
+        by_key = {trial.key: trial for trial in trials()}  # studies share trials
+        missing = [trial for trial in by_key.values() if results.lacks(trial, renew)]
+        failed += _run(missing, len(by_key), results.store, jobs, threads, what)
+        results.collect()
+    return failed
 
 
-def _run(trials: Iterable[Trial], cache: Cache, jobs: int, threads: int, what: str) -> list[Trial]:
-    by_key = {trial.key: trial for trial in trials}  # studies share trials
-    missing = [trial for trial in by_key.values() if cache.get(trial) is None]
+def _run(
+    missing: Sequence[Trial], n_trials: int, store: Store, jobs: int, threads: int, what: str
+) -> list[Trial]:
     if not missing:
         return []
     failed = []
     children = _Children()
-    bar = tqdm(total=len(by_key), initial=len(by_key) - len(missing), desc=what, unit="trial")
+    bar = tqdm(total=n_trials, initial=n_trials - len(missing), desc=what, unit="trial")
     with bar, ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(_run_one, t, cache, threads, children): t for t in missing}
+        futures = {pool.submit(_run_one, t, store, threads, children): t for t in missing}
         try:
             for future in _as_done(futures):
                 trial = futures[future]
                 if not future.result():
                     failed.append(trial)
-                    tqdm.write(f"failed: {trial} ({cache.path(trial).stem}.failed.txt)")
+                    tqdm.write(f"failed: {trial} ({trial.key}.failed.txt)")
                 bar.update()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -182,16 +133,15 @@ class _Children:
                 process.terminate()
 
 
-def _run_one(trial: Trial, cache: Cache, threads: int, children: _Children) -> bool:
-    path = cache.path(trial)
-    words = [sys.executable, "-m", f"{__package__}.trial", str(path)]
+def _run_one(trial: Trial, store: Store, threads: int, children: _Children) -> bool:
+    words = [sys.executable, "-m", f"{__package__}.trial", str(store.folder), trial.key]
     of_this_run = {"OMP_NUM_THREADS": str(threads), PARENT: str(os.getpid())}
     environment = {**os.environ, **_ENVIRONMENT, **of_this_run}
     status, said = children.run(words, json.dumps(trial.spec), environment)
     if children.closed:
         return False
-    complaint = path.with_suffix(".failed.txt")
-    if status == 0 and path.is_file():
+    complaint = store.folder / f"{trial.key}.failed.txt"
+    if status == 0:
         complaint.unlink(missing_ok=True)
         return True
     write_text(complaint, f"{trial}\nexit status {status}\n{said[-_TAIL:]}")

@@ -1,76 +1,76 @@
-"""A study's finished trials, gathered so that models can be compared row by row."""
+"""Finished trials, gathered so that models can be compared."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
-from typing import Any
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from .plan import FULL, Plan, Study
-from .pool import Cache
-from .ranking import WHOLE, ndcg
-from .rows import Rows
-from .significance import Gain, compare
+from ..integration.registration import MODELS
+from ..version import BEHAVIOUR
+from . import measured
+from .comparisons import Comparisons
+from .measured import Measured, comparable
+from .plan import FULL, Plan, Study, Trial
+from .ranking import WHOLE
+from .rows import ALL
+from .significance import correct
+from .store import Store
 from .trial import CPU
+
+NDCG, HIT = "ndcg@10", "hit@10"
 
 
 @dataclass(frozen=True)
 class Result:
-    """A model's finished trials on a dataset, one for each seed.
+    """A model's finished trials on a dataset, one for each seed, whose results may be joined.
 
     Attributes
     ----------
     model : str
         Its name in the plan.
-    records : tuple of dict
-        As :func:`~.trial.run_trial` returns them.
-    rows : tuple of Rows
-        The test rows of each record.
+    of_recbole : bool
+        Whether it is a model of RecBole's own.
+    trials : tuple of Measured
+        By seed.
     """
 
     model: str
-    records: tuple[dict[str, Any], ...]
-    rows: tuple[Rows, ...]
+    of_recbole: bool
+    trials: tuple[Measured, ...]
+
+    @property
+    def made_by(self) -> str:
+        """Version and behaviour that made the trials."""
+        return ", ".join(dict.fromkeys(trial.made_by for trial in self.trials))
 
     def having(self, variant: str) -> Result | None:
         """The seeds whose targets were ranked by a variant; None if there are none."""
-        has = [variant in record["ranks"] for record in self.records]
-        records, rows = tuple(compress(self.records, has)), tuple(compress(self.rows, has))
-        return Result(self.model, records, rows) if records else None
+        trials = tuple(trial for trial in self.trials if variant in trial.variants())
+        return Result(self.model, self.of_recbole, trials) if trials else None
 
-    def ranks(self, variant: str = WHOLE) -> list[np.ndarray]:
-        """Ranks of the test targets, ``[n_rows]`` for each seed."""
-        return [np.array(record["ranks"][variant]) for record in self.records]
-
-    def by_seed(self, measure: Any = ndcg, variant: str = WHOLE) -> np.ndarray:
-        """Mean of a measure over the test rows, one number for each seed."""
-        return np.array([measure(ranks).mean() for ranks in self.ranks(variant)])
-
-    def by_row(self, measure: Any = ndcg, variant: str = WHOLE) -> np.ndarray:
-        """Mean of a measure over the seeds, one number for each test row.
-
-        All seeds must have the same rows, as they do where nothing is held back.
-        """
-        return np.stack([measure(ranks) for ranks in self.ranks(variant)]).mean(0)
+    def by_seed(self, measure: str = NDCG, variant: str = WHOLE, group: str = ALL) -> np.ndarray:
+        """Mean of a measure over a group's rows, one number for each seed."""
+        return np.array([trial.quality(measure, variant, group) for trial in self.trials])
 
     @property
-    def timed(self) -> list[dict[str, Any]]:
-        """Records whose CPU seconds and memory tell the cost: those that no GPU took part in."""
-        return [record for record in self.records if device_of(record) == CPU]
+    def timed(self) -> list[Measured]:
+        """Trials whose CPU seconds and memory tell the cost: those that no GPU took part in."""
+        return [trial for trial in self.trials if trial["device"] == CPU]
 
     @property
     def best_valid(self) -> float:
         """Validation NDCG@10 of the best epoch, mean over seeds."""
-        return float(np.mean([max(_valid(record)) for record in self.records]))
+        return float(np.mean([trial.valid.max() for trial in self.trials]))
 
     @property
     def epochs_to_best(self) -> float:
         """Epochs up to the best one, mean over seeds."""
-        return float(np.mean([int(np.argmax(_valid(record))) + 1 for record in self.records]))
+        return float(np.mean([trial.valid.argmax() + 1 for trial in self.trials]))
 
     def seconds_to(self, quality: float | None = None) -> list[float]:
         """CPU seconds of training until validation NDCG@10 is first reached.
@@ -86,72 +86,149 @@ class Result:
             Of the timed seeds that ever reach it.
         """
         found = []
-        for record in self.timed:
-            valid = np.array(_valid(record))
-            reached = np.flatnonzero(valid >= (valid.max() if quality is None else quality))
+        for trial in self.timed:
+            wanted = trial.valid.max() if quality is None else quality
+            reached = np.flatnonzero(trial.valid >= wanted)
             if len(reached):
-                spent = np.cumsum([epoch["train_cpu_seconds"] for epoch in record["epochs"]])
-                found.append(float(spent[reached[0]]))
+                found.append(float(trial.cpu_seconds[: reached[0] + 1].sum()))
         return found
 
 
-def device_of(record: Mapping[str, Any]) -> str:
-    """Where a trial ran, see :func:`~.trial.run_trial`; before GPUs were told, on the CPU."""
-    return str(record.get("device", CPU))
+class Gain(NamedTuple):
+    """How much better a model is than another on the same test rows.
 
+    Attributes
+    ----------
+    relative : float
+        ``mean / mean of the other - 1``; infinite if the other has 0.
+    p : float or None
+        Two-sided p-value, corrected for the number of comparisons; None if it is not known.
+    """
 
-def _ran_on(record: Mapping[str, Any]) -> str:
-    device = device_of(record)
-    return str(record.get("machine", {}).get("processor", CPU)) if device == CPU else device
+    relative: float
+    p: float | None
 
-
-def _valid(record: Mapping[str, Any]) -> list[float]:
-    return [epoch["valid"] for epoch in record["epochs"]]
+    @property
+    def is_significant(self) -> bool:
+        """Whether p < 0.05."""
+        return self.p is not None and self.p < 0.05
 
 
 class Results:
-    """All results of a plan that are on disk.
+    """All results of a plan: what stands in ``results.csv``, and trials run since.
 
     Parameters
     ----------
     plan : Plan
         The benchmark.
-    cache : Cache
-        Its trials.
-    chosen : Mapping of (dataset, model) to int
-        Option sets, see :func:`~.pool.choose_options`.
+    folder : Path
+        Holds ``results.csv``, ``comparisons.csv`` and ``trials/``.
     """
 
-    def __init__(self, plan: Plan, cache: Cache, chosen: Mapping[tuple[str, str], int]) -> None:
-        self.plan, self.cache, self.chosen = plan, cache, chosen
-        self._rows: dict[str, Rows] = {}
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan, self.folder = plan, folder
+        self.store = Store(folder / "trials")
+        self.trials = measured.read(folder)
+        self.collect()
+        self._comparisons = Comparisons(folder, self.store)
+
+    def collect(self) -> None:
+        """Take in the trials that were run since, and choose each model's option set anew."""
+        plan = self.plan.all()
+        for key, behaviour in self.store.newest().items():
+            known = self.trials.get(key)
+            if key in plan and (known is None or known.behaviour < behaviour):
+                record = self.store.read(key, behaviour)
+                assert record is not None
+                rows = self.store.read_rows(record["rows"])
+                self.trials[key] = measured.measure(plan[key], record, rows)
+        self.chosen = self._choose_options()
+
+    def write(self) -> None:
+        """Write ``results.csv`` and ``comparisons.csv``."""
+        measured.write(self.folder, self.trials.values())
+        self._comparisons.write()
+
+    def lacks(self, trial: Trial, renew: bool) -> bool:
+        """Whether a trial is to be run; with ``renew`` also if an older behaviour made it."""
+        if trial.key not in self.trials:
+            return True
+        made_by, of_recbole = self.trials[trial.key].behaviour, self._is_of_recbole(trial.model)
+        return renew and not comparable(made_by, BEHAVIOUR, of_recbole)
+
+    def _choose_options(self) -> dict[tuple[str, str], int]:
+        """The option set of each dataset and model with the best validation NDCG@10."""
+        best: dict[tuple[str, str], tuple[float, int]] = {}
+        for trial in self.plan.tuning():
+            if trial.key in self.trials:
+                pair = (trial.dataset, trial.model)
+                found = (self.trials[trial.key].valid.max(), -trial.options)
+                best[pair] = max(best.get(pair, found), found)
+        return {pair: -options for pair, (_, options) in best.items()}
+
+    def _is_of_recbole(self, model: str) -> bool:
+        return self.plan.models[model].recbole not in MODELS
 
     def get(self, dataset: str, model: str, condition: str, seeds: Sequence[int]) -> Result | None:
-        """Gather a model's trials; None if not one of the seeds is finished."""
+        """Gather a model's seeds, of the newest behaviour alone; None if none is finished."""
         options = self.chosen.get((dataset, model), 0)
-        trials = [self.plan.trial(dataset, model, condition, options, seed) for seed in seeds]
-        records = [record for record in map(self.cache.get, trials) if record is not None]
-        if not records:
+        keys = [self.plan.trial(dataset, model, condition, options, seed).key for seed in seeds]
+        trials = [self.trials[key] for key in keys if key in self.trials]
+        if not trials:
             return None
-        rows = tuple(self._read_rows(record["rows"]) for record in records)
-        return Result(model, tuple(records), rows)
+        of_recbole = self._is_of_recbole(model)
+        newest = max(trial.behaviour for trial in trials)
+        joined = (t for t in trials if comparable(t.behaviour, newest, of_recbole))
+        return Result(model, of_recbole, tuple(joined))
 
     def of_study(self, study: Study, dataset: str, condition: str = FULL) -> dict[str, Result]:
         """Results of a study's models on a dataset, by model; unfinished ones are left out."""
         found = {model: self.get(dataset, model, condition, study.seeds) for model in study.models}
         return {model: result for model, result in found.items() if result is not None}
 
+    def gains(
+        self, ours: str | None, found: Mapping[str, Result], variant: str = WHOLE, group: str = ALL
+    ) -> dict[str, Gain]:
+        """Compare a model with all others on the same test rows, if behaviours allow it.
+
+        Parameters
+        ----------
+        ours : str or None
+            The one that may be better.
+        found : Mapping of str to Result
+            By model, ours among them.
+        variant, group : str
+            Of the rankings, and of the rows that count.
+
+        Returns
+        -------
+        dict of str to Gain
+            By the other's name; p-values are corrected for their number (Holm). Not in it are
+            models whose test rows are others, or whose behaviour does not compare.
+        """
+        if ours is None or ours not in found:
+            return {}
+        mine = found[ours]
+        others = [name for name, it in found.items() if name != ours and _fit(mine, it)]
+        mean = mine.by_seed(NDCG, variant, group).mean()
+        raw = {
+            name: self._comparisons.p(mine.trials, found[name].trials, variant, group)
+            for name in others
+        }
+        # One that is not known counts as large: so the others are corrected too much, if at all.
+        corrected = correct([1.0 if p is None else p for p in raw.values()])
+        gains = {}
+        for name, p in zip(others, corrected):
+            other = found[name].by_seed(NDCG, variant, group).mean()
+            relative = float(mean / other - 1) if other else np.inf
+            gains[name] = Gain(relative, None if raw[name] is None else p)
+        return gains
+
     def machines(self) -> Counter[str]:
         """Count the finished trials by what they ran on: a GPU, or else the processor."""
-        trials = [*self.plan.tuning(), *self.plan.measuring(self.chosen)]
-        by_key = {trial.key: trial for trial in trials}  # studies share trials
-        records = [record for record in map(self.cache.get, by_key.values()) if record is not None]
-        return Counter(map(_ran_on, records))
-
-    def _read_rows(self, name: str) -> Rows:
-        if name not in self._rows:
-            self._rows[name] = Rows.read(self.cache.folder / "rows", name)
-        return self._rows[name]
+        plan = {t.key for t in (*self.plan.tuning(), *self.plan.measuring(self.chosen))}
+        trials = [trial for key, trial in self.trials.items() if key in plan]
+        return Counter(t["machine"] if t["device"] == CPU else t["device"] for t in trials)
 
 
 def our_model(plan: Plan, models: Iterable[str]) -> str | None:
@@ -159,35 +236,10 @@ def our_model(plan: Plan, models: Iterable[str]) -> str | None:
     return next((name for name in models if plan.models[name].kind == "model"), None)
 
 
-def gains_of(
-    ours: Result,
-    found: Mapping[str, Result],
-    variant: str = WHOLE,
-    chosen: np.ndarray | slice = slice(None),
-) -> dict[str, Gain]:
-    """Compare a result with all others of a study that have the same test rows.
-
-    Parameters
-    ----------
-    ours : Result
-        The one that may be better.
-    found : Mapping of str to Result
-        The study's, ``ours`` among them.
-    variant : str
-        Of the rankings, see :func:`~.ranking.variants`.
-    chosen : numpy.ndarray or slice
-        The rows that count, by default all.
-
-    Returns
-    -------
-    dict of str to Gain
-        By the other's name; p-values are corrected for their number.
-    """
-    same = [name for name, it in found.items() if it is not ours and _same_rows(ours, it)]
-    users = np.array(ours.rows[0].users)
-    others = [found[name].by_row(variant=variant)[chosen] for name in same]
-    return dict(zip(same, compare(ours.by_row(variant=variant)[chosen], others, users[chosen])))
-
-
-def _same_rows(one: Result, other: Result) -> bool:
-    return len({record["rows"] for result in (one, other) for record in result.records}) == 1
+def _fit(one: Result, other: Result) -> bool:
+    """Whether two results are of the same test rows, and of behaviours that compare."""
+    rows = {trial["rows_id"] for result in (one, other) for trial in result.trials}
+    of_recbole = one.of_recbole or other.of_recbole
+    return len(rows) == 1 and all(
+        comparable(a.behaviour, b.behaviour, of_recbole) for a in one.trials for b in other.trials
+    )

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..features.looking.popularity import GROUPS, popularity_groups
-from ..files import write_text
+from ..features.popularity import GROUPS, popularity_groups
+
+ALL = "all"
+HISTORY = ("history: shortest third", "history: middle third", "history: longest third")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Rows:
     users, items : list of str
         Tokens of the user and of the target.
     popularity : list of str
-        The target's group, see :mod:`recbole_mmdistill.features.looking.popularity`; counted are
+        The target's group, see :mod:`recbole_mmdistill.features.popularity`; counted are
         the targets of the training split.
     history : list of int
         How many targets the user has in the training split.
@@ -42,19 +43,30 @@ class Rows:
     has: dict[str, list[bool]]
     n_items: int
 
-    def write(self, folder: Path) -> str:
-        """Write the rows where they are not yet; return their name, a hash of all they hold."""
-        text = json.dumps(asdict(self))
-        name = hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
-        path = folder / f"{name}.json"
-        if not path.is_file():
-            write_text(path, text)
-        return name
+    @property
+    def name(self) -> str:
+        """Hash of all that the rows hold."""
+        text = json.dumps(vars(self))
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
-    @classmethod
-    def read(cls, folder: Path, name: str) -> Rows:
-        """Read what :meth:`write` has written."""
-        return cls(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+    def groups(self) -> dict[str, np.ndarray]:
+        """Groups of rows that are reported by themselves, bool ``[n_rows]`` by name; no empty one.
+
+        All rows; rows by the popularity of the target (``item ...``; ``item known`` are those that
+        are not cold); thirds of the rows by the length of the user's history; rows whose target
+        has features of a modality, and those whose target has none.
+        """
+        popularity = np.array(self.popularity)
+        groups = {ALL: np.full(len(popularity), True)}
+        groups |= {f"item {group}": popularity == group for group in GROUPS}
+        groups["item known"] = ~groups["item cold"]
+        cuts = np.quantile(self.history, [1 / 3, 2 / 3])
+        third = np.searchsorted(cuts, self.history, side="left")
+        groups |= {name: third == number for number, name in enumerate(HISTORY)}
+        for modality, has in self.has.items():
+            groups[f"with {modality}"] = np.array(has)
+            groups[f"without {modality}"] = ~np.array(has)
+        return {name: chosen for name, chosen in groups.items() if chosen.any()}
 
 
 def describe_rows(train: Any, test: Any, present: Mapping[str, torch.Tensor]) -> Rows:

@@ -14,11 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import signals
-from ..files import write_text
+from ..version import BEHAVIOUR, __version__
+
+if TYPE_CHECKING:
+    from .store import Store
 
 CPU = "cpu"
 TOP_K = [5, 10, 20]
@@ -30,7 +32,7 @@ def run_trial(
     dataset: str,
     settings: Mapping[str, Any],
     grouped_by: Sequence[str] = (),
-    folder: Path | None = None,
+    store: Store | None = None,
 ) -> dict[str, Any]:
     """Train a model, load its best epoch, and rank the test targets among all items.
 
@@ -46,12 +48,13 @@ def run_trial(
         Options over RecBole's and this package's defaults.
     grouped_by : sequence of str
         Modalities by whose presence test rows are told apart, whatever the model reads.
-    folder : Path, optional
+    store : Store, optional
         Where the description of the test rows goes; by default it is dropped.
 
     Returns
     -------
     dict
+        ``version`` and ``behaviour`` of this package;
         ``epochs``: what :func:`~recbole_mmdistill.integration.watching.watch_training` keeps;
         ``valid``: the best epoch's validation metrics, and ``valid_ndcg``: its NDCG@10 by
         :func:`~.ranking.variants`; ``test``: RecBole's own test metrics;
@@ -68,29 +71,36 @@ def run_trial(
     """
     import numpy as np
     import torch
-    from recbole.config import Config
-    from recbole.data import data_preparation
-    from recbole.utils import get_model, get_trainer, init_seed
 
     from ..data import MultiModalSequentialDataset
     from ..data.features import load_features
+    from ..integration.config import make_config
     from ..integration.watching import tensorboard_in, watch_training
+    from ..pipeline import prepare
     from .ranking import UNSEEN, ndcg, rank_targets, variants
     from .rows import describe_rows
 
-    with tempfile.TemporaryDirectory() as scratch, tensorboard_in(scratch):
-        presets = {"use_gpu": torch.cuda.is_available(), "checkpoint_dir": scratch, **_METRICS}
-        config = Config(model=model, dataset=dataset, config_dict={**presets, **settings})
-        init_seed(config["seed"], config["reproducibility"])
+    present = {}
+
+    def make_dataset(config: Any) -> MultiModalSequentialDataset:
         whole = MultiModalSequentialDataset(config)
-        present = {name: f.present for name, f in load_features(whole, grouped_by).items()}
-        train, valid, test = data_preparation(config, whole)
-        network = get_model(model)(config, train.dataset).to(config["device"])
-        trainer = get_trainer(config["MODEL_TYPE"], model)(config, network)
-        with watch_training(trainer) as epochs:
-            _, valid_result = trainer.fit(train, valid, saved=True, show_progress=False)
+        present.update({name: f.present for name, f in load_features(whole, grouped_by).items()})
+        return whole
+
+    with tempfile.TemporaryDirectory() as scratch, tensorboard_in(scratch):
+        presets = {
+            "use_gpu": torch.cuda.is_available(),
+            "checkpoint_dir": scratch,
+            "show_progress": False,
+            **_METRICS,
+        }
+        config = make_config(model, dataset, {**presets, **settings})
+        prepared = prepare(config, make_dataset)
+        network, valid, test = prepared.model, prepared.valid_data, prepared.test_data
+        with watch_training(prepared.trainer) as epochs:
+            valid_result = prepared.fit()
         started = time.process_time()
-        test_result = trainer.evaluate(test, load_best_model=True, show_progress=False)
+        test_result = prepared.measure()
         seconds = time.process_time() - started
         ranks, valid_ndcg = {}, {}
         for name, scoring in variants(network).items():
@@ -99,14 +109,16 @@ def run_trial(
                 valid_ranks = rank_targets(network, valid, config["device"])
             valid_ndcg[name] = round(float(ndcg(np.array(valid_ranks)).mean()), 5)
         ranks[UNSEEN] = rank_targets(network, test, config["device"], unseen_only=True)
-    rows = describe_rows(train.dataset, test.dataset, present)
+    rows = describe_rows(prepared.train_data.dataset, test.dataset, present)
     return {
+        "version": __version__,
+        "behaviour": BEHAVIOUR,
         "epochs": epochs,
-        "valid": {name: float(value) for name, value in valid_result.items()},
-        "test": {name: float(value) for name, value in test_result.items()},
+        "valid": valid_result,
+        "test": test_result,
         "valid_ndcg": valid_ndcg,
         "ranks": ranks,
-        "rows": rows.write(folder) if folder is not None else None,
+        "rows": rows.name if store is None else store.write_rows(rows),
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "test_cpu_seconds": round(seconds, 3),
@@ -115,20 +127,18 @@ def run_trial(
 
 
 def main() -> None:
-    """Run the trial that stands as JSON on stdin; its record goes to the file named first."""
+    """Run the trial that stands as JSON on stdin; its record goes to the folder named first."""
     signals.install(parent=int(os.environ.get(signals.PARENT, os.getppid())))
     from ..bench.report import machine
+    from .store import Store
 
     logging.disable(logging.WARNING)
-    spec = json.load(sys.stdin)
-    destination = Path(sys.argv.pop())  # and out of RecBole's sight, which reads the words too
+    folder, key = sys.argv[1:]
+    spec, store = json.load(sys.stdin), Store(folder)
     started = time.time()
-    asked = {key: value for key, value in spec.items() if key != "presets"}  # RecBole reads these
-    record = run_trial(**asked, folder=destination.parent / "rows")
+    record = run_trial(**spec, store=store)
     seconds = round(time.time() - started, 1)
-    write_text(
-        destination, json.dumps({**spec, **record, "seconds": seconds, "machine": machine()})
-    )
+    store.write(key, {**spec, **record, "seconds": seconds, "machine": machine()})
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -61,7 +62,8 @@ class ItemTable:
             spans.append(np.column_stack([block.offset + start, end - start]))
         self.item_tokens = np.array([*line_of, None], dtype=object)[:-1]
         self._spans = np.concatenate(spans)  # [n_items, 2], offset and size of each row
-        self._file = open(path, "rb")
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
 
     def __len__(self) -> int:
         return len(self.item_tokens)
@@ -91,7 +93,7 @@ class ItemTable:
         """
         offset, size = self._spans[row].tolist()
         # Not seek and read: processes that inherit the file share its position.
-        return os.pread(self._file.fileno(), size, offset).decode().split("\t")
+        return os.pread(self._file, size, offset).decode().split("\t")
 
     def __iter__(self) -> Iterator[list[str]]:
         """Read all rows in their order."""

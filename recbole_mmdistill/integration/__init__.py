@@ -1,4 +1,7 @@
-"""All that touches RecBole's insides; nothing else in this package patches anything."""
+"""All that touches RecBole's insides; nothing else in this package patches anything.
+
+Each change to RecBole is a fix (:mod:`.fixes`).
+"""
 
 from __future__ import annotations
 
@@ -14,38 +17,12 @@ if TYPE_CHECKING:
 
 @cache
 def install() -> None:
-    """Mend RecBole and register the plugin with it; once, however often it is asked for."""
-    from . import compat
+    """Import RecBole, and apply every fix that it needs; once, however often it is asked for."""
+    from . import compat, fixes
 
-    compat.mend()
-
-    from . import (
-        atomic_files,
-        caches,
-        case_study,
-        checkpoints,
-        config,
-        distributed,
-        evaluated,
-        exact_time,
-        presplit,
-        registration,
-        splits,
-        watching,
-    )
-
-    config.install()
-    evaluated.install()
-    atomic_files.install()
-    splits.install()
-    presplit.install()
-    exact_time.install()
-    caches.install()
-    case_study.install()
-    checkpoints.install()
-    distributed.install()
-    registration.install()
-    watching.install()
+    compat.import_recbole()
+    for fix in fixes.all_fixes():
+        fix.apply()
 
 
 def install_with_recbole() -> None:
@@ -67,7 +44,10 @@ class _RecBoleFinder:
         if name != "recbole":
             return None
         sys.meta_path.remove(self)
-        spec = find_spec(name)
+        try:
+            spec = find_spec(name)
+        finally:
+            sys.meta_path.insert(0, self)  # who looks for RecBole need not import it
         if spec is not None and spec.loader is not None:
             spec.loader = _InstallingLoader(spec.loader)  # type: ignore[assignment]
         return spec
@@ -86,4 +66,5 @@ class _InstallingLoader:
         assert module.__spec__ is not None
         module.__loader__ = module.__spec__.loader = self._loader
         self._loader.exec_module(module)
+        sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _RecBoleFinder)]
         install()

@@ -1,8 +1,8 @@
-"""Every atomic file is read by :mod:`recbole_mmdistill.atomic`, for every dataset of RecBole."""
+"""Atomic files are read as they are written."""
 
 from __future__ import annotations
 
-from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..atomic import AtomicFile, wrong_line
 from ..errors import UserError, near
+from .fixes import replaces
 
 # The options that name a file's ids, by its suffix: a row counts for nothing without one of them.
 _ID_OPTIONS = {
@@ -22,94 +23,72 @@ _ID_OPTIONS = {
 _NEEDED = ("inter", "kg", "link")
 
 
-def install() -> None:
-    """Replace ``Dataset._load_feat`` (data/dataset/dataset.py:427), which all datasets share.
+@replaces("recbole.data.dataset.dataset:Dataset._load_feat")
+def load_feat(self: Any, filepath: str, source: Any) -> pd.DataFrame | None:
+    """Read atomic files by this package's reader, which takes every cell as it is written.
 
-    RecBole's own splits cells at tabs unless a quotation mark begins one, takes ``NA`` for a
-    missing token, fills short rows, shifts the columns of long ones, and says nothing of it. Here
-    a file is read as :class:`~recbole_mmdistill.atomic.AtomicFile` reads it, and
+    data/dataset/dataset.py:485 loses the rows between two quotation marks, takes ``NA`` for a
+    missing token, fills short rows, shifts the columns of long ones, and says nothing of it. Here a
+    malformed row is an error with its line.
 
-    - columns that the options name have to be there, with the type they need;
-    - rows without a user or an item, and second rows of one user or item in ``.user`` and
-      ``.item``, are left out, which RecBole does too; their number is logged;
-    - a sequential model's ``.inter`` without the time field gets one that counts its rows.
-
-    Tokens are categories for a dataset that has ``token_categories``, else text.
+    Rows without a user or an item, and second rows of one id in ``.user`` and ``.item``, are left
+    out, as by RecBole, and counted in the log. A sequential model's ``.inter`` without times is
+    taken in the order of its rows. Tokens are categories for a dataset that has
+    ``token_categories``, else text.
     """
-    from recbole.data.dataset import Dataset, SequentialDataset
+    from recbole.data.dataset import SequentialDataset
     from recbole.utils import FeatureSource, FeatureType
 
-    @wraps(Dataset._load_feat)
-    def _load_feat(self: Any, filepath: str, source: Any) -> pd.DataFrame | None:
-        suffix = source.value if isinstance(source, FeatureSource) else str(source)
-        if self._get_load_and_unload_col(source)[0] == set() and suffix not in _NEEDED:
-            return None
-        file = AtomicFile(
-            filepath,
-            encoding=self.config["encoding"] or "utf-8",
-            field_separator=self.config["field_separator"],
-            seq_separator=self.config["seq_separator"],
-        )
-        time_field = None
-        if suffix == "inter" and isinstance(self, SequentialDataset):
-            time_field = _time_field(self, file)
-        kept = _kept_fields(self, file, source, time_field)
-        ids = _id_fields(self, file, suffix, kept)
-        if suffix == "inter" and self.time_field in kept:
-            file.column(self.time_field, "float", "TIME_FIELD")
-        if not kept:
-            self.logger.warning(f"No columns has been loaded from [{source}]")
-            return None
-        for field in kept if suffix != "link" else ():
-            _check_source(self, file, field, source)
-            self.field2source[field] = source
-            self.field2type[field] = FeatureType(file.types[field])
-            self.field2seqlen[field] = 1
-            if file.types[field].startswith("float"):
-                self.field2bucketnum[field] = 2
-        frame = file.read(kept)
-        if time_field in kept:
-            _check_times(file, frame, time_field)
-        for field in ids:
-            _check_quotes(file, frame[field].cat.categories, field)
-        frame = _drop_rows(self, file, frame, ids, is_unique=suffix in ("user", "item"))
-        for field in kept:
-            ftype = FeatureType(file.types[field])
-            if ftype in (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ):
-                _limit_length(self, frame, field)
-            elif ftype is FeatureType.FLOAT:
-                _log_missing(self, file, frame, field)
-            elif not getattr(self, "token_categories", False):
-                frame[field] = frame[field].astype(object)
-        if time_field is not None and time_field not in kept:
-            _count_rows(self, file, frame, time_field)
-            self.set_field_property(time_field, FeatureType.FLOAT, source, 1)
-            self.field2bucketnum[time_field] = 2
-        return frame
-
-    Dataset._load_feat = _load_feat
-    _log_filtered(Dataset)
+    suffix = source.value if isinstance(source, FeatureSource) else str(source)
+    if self._get_load_and_unload_col(source)[0] == set() and suffix not in _NEEDED:
+        return None
+    file = open_file(filepath, self.config)
+    time_field = None
+    if suffix == "inter" and isinstance(self, SequentialDataset):
+        time_field = _time_field(self, file)
+    kept = _kept_fields(self, file, source, time_field)
+    ids = _id_fields(self, file, suffix, kept)
+    if suffix == "inter" and self.time_field in kept:
+        file.column(self.time_field, "float", "TIME_FIELD")
+    if not kept:
+        self.logger.warning(f"No columns has been loaded from [{source}]")
+        return None
+    for field in kept if suffix != "link" else ():
+        _check_source(self, file, field, source)
+        self.field2source[field] = source
+        self.field2type[field] = FeatureType(file.types[field])
+        self.field2seqlen[field] = 1
+        if file.types[field].startswith("float"):
+            self.field2bucketnum[field] = 2
+    frame = file.read(kept)
+    if time_field in kept:
+        _check_times(file, frame, time_field)
+    for field in ids:
+        _check_quotes(file, frame[field].cat.categories, field)
+    frame = _drop_rows(self, file, frame, ids, is_unique=suffix in ("user", "item"))
+    for field in kept:
+        ftype = FeatureType(file.types[field])
+        if ftype in (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ):
+            _limit_length(self, frame, field)
+        elif ftype is FeatureType.FLOAT:
+            _log_missing(self, file, frame, field)
+        elif not getattr(self, "token_categories", False):
+            frame[field] = frame[field].astype(object)
+    if time_field is not None and time_field not in kept:
+        _count_rows(self, file, frame, time_field)
+        self.set_field_property(time_field, FeatureType.FLOAT, source, 1)
+        self.field2bucketnum[time_field] = 2
+    return frame
 
 
-def _log_filtered(dataset_class: Any) -> None:
-    """Count what ``_filter_inter_by_user_or_item`` drops (data/dataset/dataset.py:1089).
-
-    It is on by default: an interaction of an item that a loaded ``.item`` file lacks is dropped.
-    """
-    drop = dataset_class._filter_inter_by_user_or_item
-
-    @wraps(drop)
-    def _filter_inter_by_user_or_item(self: Any) -> None:
-        n_rows = len(self.inter_feat)
-        drop(self)
-        dropped = n_rows - len(self.inter_feat)
-        if dropped:
-            self.logger.warning(
-                f"{dropped} of {n_rows} interactions are left out: their users or items are not in "
-                "the .user or .item file (filter_inter_by_user_or_item)."
-            )
-
-    dataset_class._filter_inter_by_user_or_item = _filter_inter_by_user_or_item
+def open_file(path: str | Path, config: Any) -> AtomicFile:
+    """Open an atomic file as a config says, and read its header."""
+    return AtomicFile(
+        path,
+        encoding=config["encoding"] or "utf-8",
+        field_separator=config["field_separator"],
+        seq_separator=config["seq_separator"],
+    )
 
 
 def _time_field(dataset: Any, file: AtomicFile) -> str | None:

@@ -1,8 +1,7 @@
-"""No pickled datasets: every run reads the atomic files anew, so nothing stale is ever served.
+"""No pickled datasets: every run reads the atomic files anew.
 
-RecBole's caches are pickles, which run what they say when they are loaded, and it looks at nothing
-but options to see whether one is still right. Reading the files takes seconds, and filters, numbers
-and splits follow from the options each time.
+RecBole's caches are pickles, which can run code, and it compares nothing but options to see whether
+one is still right. Reading the files takes seconds.
 """
 
 from __future__ import annotations
@@ -12,30 +11,18 @@ from logging import getLogger
 from typing import Any
 
 from ..errors import UserError
+from .fixes import replaces
 
 
-def install() -> None:
-    """Let RecBole create datasets and dataloaders without its caches.
-
-    - ``create_dataset`` (data/utils.py:28) unpickles what lies under a dataset's name.
-    - ``load_split_dataloaders`` and ``save_split_dataloaders`` (:75, :102) do so with dataloaders.
-    - ``Dataset.save`` (data/dataset/dataset.py:1876) pickles the dataset.
-    """
-    import recbole.data
-    from recbole.data import utils
-    from recbole.data.dataset import Dataset
-    from recbole.quick_start import quick_start
-
-    for module in (utils, recbole.data, quick_start):
-        vars(module)["create_dataset"] = create_dataset
-    for module in (utils, recbole.data):
-        vars(module)["load_split_dataloaders"] = load_split_dataloaders
-        vars(module)["save_split_dataloaders"] = save_split_dataloaders
-    Dataset.save = save
-
-
+@replaces(
+    "recbole.data.utils:create_dataset",
+    "recbole.data:create_dataset",
+    "recbole.quick_start.quick_start:create_dataset",
+)
 def create_dataset(config: Any) -> Any:
     """Read a dataset from its atomic files.
+
+    data/utils.py:59 unpickles whatever lies under a dataset's name, which can run code.
 
     Parameters
     ----------
@@ -74,15 +61,27 @@ def create_dataset(config: Any) -> Any:
     return dataset
 
 
-def save(dataset: Any) -> None:
-    """Save nothing of a dataset, and say so."""
+@replaces("recbole.data.dataset.dataset:Dataset.save")
+def save_dataset(dataset: Any) -> None:
+    """Save nothing of a dataset, and say so.
+
+    data/dataset/dataset.py:1888 pickles it.
+    """
     getLogger().info("save_dataset: nothing is saved, each run reads the atomic files anew")
 
 
+@replaces("recbole.data.utils:load_split_dataloaders", "recbole.data:load_split_dataloaders")
 def load_split_dataloaders(config: Any) -> None:
-    """Find no saved dataloaders: rows are split anew."""
+    """Find no saved dataloaders: rows are split anew.
+
+    data/utils.py:122 unpickles them.
+    """
 
 
+@replaces("recbole.data.utils:save_split_dataloaders", "recbole.data:save_split_dataloaders")
 def save_split_dataloaders(config: Any, dataloaders: Any) -> None:
-    """Save nothing of dataloaders, and say so."""
+    """Save nothing of dataloaders, and say so.
+
+    data/utils.py:99 pickles them.
+    """
     getLogger().info("save_dataloaders: nothing is saved, each run splits the rows anew")

@@ -1,4 +1,4 @@
-"""Scores of single users: one row for each user asked for, or an error."""
+"""Scores of single users: one row for each."""
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ import numpy as np
 import torch
 
 from ..errors import UserError
+from .fixes import extends
 
 _NAMED = 5
 
 
-def install() -> None:
-    """Wrap ``full_sort_scores``, through which ``full_sort_topk`` goes too.
+@extends("recbole.utils.case_study:full_sort_scores")
+def full_sort_scores(
+    original: Any, uid_series: Any, model: Any, test_data: Any, device: Any = None
+) -> Any:
+    """Give one row for each user asked for, or name those that cannot be told apart.
 
-    utils/case_study.py:53 takes the rows of the test data that are of the users asked for. A user
-    without one is left out in silence and one with several has several, so that nobody can tell
-    whose a row of the result is. For a model that is not sequential a user without a row is an
-    error of types.
+    utils/case_study.py:53 leaves out a user without a test row and repeats one with several, so
+    that nobody can tell whose a row of the result is. For a model that is not sequential a user
+    without a row is an error of types.
+
+    ``full_sort_topk`` goes through here, too.
     """
-    from recbole.utils import case_study
-
-    inner = case_study.full_sort_scores
-
-    def full_sort_scores(uid_series: Any, model: Any, test_data: Any, device: Any = None) -> Any:
-        users = torch.as_tensor(uid_series).cpu()
-        _check_users(users, test_data)
-        return inner(users.numpy(), model, test_data, device)
-
-    case_study.full_sort_scores = full_sort_scores
+    users = torch.as_tensor(uid_series).cpu()
+    _check_users(users, test_data)
+    return original(users.numpy(), model, test_data, device)
 
 
 def _check_users(users: torch.Tensor, test_data: Any) -> None:

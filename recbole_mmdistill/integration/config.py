@@ -1,4 +1,4 @@
-"""RecBole's ``Config``: reads settings as data, has them checked, knows this package's files."""
+"""Settings are data, never code, and are checked before anything is loaded."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ from ..settings import (
     read_options,
     read_yaml,
 )
+from .fixes import extends, replaces
 
 CONFIG_DICT = "config_dict"
+_CONFIG = "recbole.config.configurator:Config"
 
 
 def properties(kind: str, name: str) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def defaults(model: str | type, dataset: str) -> tuple[Any, dict[str, Any]]:
     -------
     model_class : type
     settings : dict of str to object
-        Of the property files, in RecBole's order (config/configurator.py:234).
+        Of the property files, in RecBole's order (config/configurator.py:239).
 
     Raises
     ------
@@ -79,7 +81,7 @@ def make_config(
 ) -> Any:
     """Make RecBole's ``Config`` of what is given alone, whatever the command line of this process.
 
-    RecBole's constructor also reads ``sys.argv`` (config/configurator.py:139), and gives it the
+    RecBole's constructor also reads ``sys.argv`` (config/configurator.py:165), and gives it the
     last word.
 
     Parameters
@@ -105,110 +107,133 @@ def make_config(
     return config
 
 
-def install() -> None:
-    """Wrap ``Config``: how it reads values, what it checks, and what it presets.
+@replaces(f"{_CONFIG}._build_yaml_loader")
+def build_yaml_loader(self: Any) -> Any:
+    """Give a YAML loader that makes plain data only.
 
-    - Values are read by :func:`~..settings.literal` (config/configurator.py:113 ``eval``-uates
-      them), YAML files by :func:`~..settings.read_yaml` (line 80 takes tags of Python).
-    - The command line takes ``--a=b=c`` and ``--a b`` (line 149 drops both).
-    - All settings are checked by :func:`~..settings.check_settings` before the model is looked up.
-      Those that were (:class:`~..settings.Checked`) are taken as they are, and the command line,
-      which they come from, is not read again.
-    - This package's property files are read: a model's after ``overall.yaml``, as RecBole's own
-      models' are; a dataset's last, before what the user gives.
-    - A sequential model trained with cross entropy gets ``train_neg_sample_args: None``, without
-      which RecBole refuses it, unless the user says otherwise.
-    - A sequential model loads the time field, without which RecBole cannot order anything, unless
-      ``load_col`` is given.
+    config/configurator.py:107 takes ``yaml.FullLoader``, and changes it for the whole process.
     """
-    from recbole.config import Config
+    return yaml.SafeLoader
+
+
+@replaces(f"{_CONFIG}._load_config_files")
+def load_config_files(self: Any, file_list: Any) -> dict[str, Any]:
+    """Read YAML files strictly: a key twice, or a tag that makes an object, is an error.
+
+    config/configurator.py:155 lets the last of two equal keys win.
+    """
+    self._layers = [(str(file), read_yaml(str(file))) for file in file_list or ()]
+    merged: dict[str, Any] = {}
+    for _, settings in self._layers:
+        merged.update(settings)
+    return merged
+
+
+@replaces(f"{_CONFIG}._load_variable_config_dict")
+def load_config_dict(self: Any, config_dict: Any) -> dict[str, Any]:
+    """Read the texts of ``config_dict`` as literals.
+
+    config/configurator.py:131 hands them to ``eval``. Settings that were checked before
+    (:class:`Checked`) are taken as they are, and the command line is not read again.
+    """
+    if isinstance(config_dict, Checked):
+        self._layers = None
+        return dict(config_dict)
+    settings = {
+        key: _read(key, value) if isinstance(value, str) else value
+        for key, value in (config_dict or {}).items()
+    }
+    self._layers.append((CONFIG_DICT, settings))
+    return settings
+
+
+@replaces(f"{_CONFIG}._load_cmd_line")
+def load_cmd_line(self: Any) -> dict[str, Any]:
+    """Take ``--a=b=c`` and ``--a b`` on the command line, and read values as literals.
+
+    config/configurator.py:172 drops both with a warning, and evaluates the rest.
+    """
+    if self._layers is None or "ipykernel_launcher" in sys.argv[0]:
+        return {}
+    settings, rest = parse_command_line(sys.argv[1:], is_text)
+    if rest:
+        getLogger().warning(f"command line args [{' '.join(rest)}] will not be used in RecBole")
+    self._layers.append((SCRIPT, settings))
+    return settings
+
+
+@extends(f"{_CONFIG}._get_model_and_dataset")
+def get_model_and_dataset(original: Any, self: Any, model: Any, dataset: Any) -> Any:
+    """Check all settings before anything is loaded.
+
+    config/configurator.py:216 looks the model up, and nothing checks an option's name or value: a
+    slip in a name is trained without a word.
+    """
+    layers = vars(self).pop("_layers")
+    names = {"model": model, "dataset": dataset}
+    for key in names:
+        if names[key] is None:
+            names[key] = self.external_config_dict.get(key)
+        if names[key] is None:
+            raise UserError(f"No {key} is given.", f"Give {key} as an argument or an option.")
+    if layers is not None:
+        unread = check_settings(names["model"], names["dataset"], layers)
+        files = [source for source, _ in layers if source not in (CONFIG_DICT, SCRIPT)]
+        log_unread(getattr(names["model"], "__name__", names["model"]), unread, files)
+    return original(self, names["model"], names["dataset"])
+
+
+@replaces(f"{_CONFIG}._update_internal_config_dict")
+def read_property_file(self: Any, file: str) -> Any:
+    """Read RecBole's property files once a process, and this package's of the model after them.
+
+    config/configurator.py:232 reads each file again for every config, and knows no other folder.
+    """
+    read = copy.deepcopy(_property_file(file))
+    self.internal_config_dict.update(read)
+    if file.endswith("overall.yaml"):
+        self.internal_config_dict.update(properties("model", self.model))
+    return read
+
+
+@extends(f"{_CONFIG}._load_internal_config_dict")
+def load_property_files(
+    original: Any, self: Any, model: str, model_class: Any, dataset: str
+) -> None:
+    """Load the time field for sequential models, and this package's presets of a dataset.
+
+    properties/dataset/sample.yaml:18 loads users and items alone, by which nothing can be ordered.
+    """
     from recbole.utils import ModelType
 
-    look_up = Config._get_model_and_dataset
-    load_internal = Config._load_internal_config_dict
-    set_defaults = Config._set_default_parameters
+    original(self, model, model_class, dataset)
+    presets = self.internal_config_dict
+    sample = {"inter": ["user_id", "item_id"]}
+    if presets["MODEL_TYPE"] == ModelType.SEQUENTIAL and presets.get("load_col") == sample:
+        fields = {**presets, **self.external_config_dict}
+        names = ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD")
+        presets["load_col"] = {"inter": [fields[name] for name in names]}
+    presets.update(properties("model", model))  # a model may preset the length of histories
+    presets.update(properties("dataset", dataset))
 
-    def _build_yaml_loader(self: Any) -> Any:
-        return yaml.SafeLoader  # unused: _load_config_files and _update_internal_config_dict read
 
-    def _load_config_files(self: Any, file_list: Any) -> dict[str, Any]:
-        self._layers = [(str(file), read_yaml(str(file))) for file in file_list or ()]
-        merged: dict[str, Any] = {}
-        for _, settings in self._layers:
-            merged.update(settings)
-        return merged
+@extends(f"{_CONFIG}._set_default_parameters")
+def set_default_parameters(original: Any, self: Any) -> None:
+    """Set ``train_neg_sample_args: ~`` for sequential models trained with cross entropy.
 
-    def _load_variable_config_dict(self: Any, config_dict: Any) -> dict[str, Any]:
-        if isinstance(config_dict, Checked):
-            self._layers = None
-            return dict(config_dict)
-        settings = {
-            key: _read(key, value) if isinstance(value, str) else value
-            for key, value in (config_dict or {}).items()
-        }
-        self._layers.append((CONFIG_DICT, settings))
-        return settings
+    config/configurator.py:349 refuses them with RecBole's own default.
+    """
+    from recbole.utils import ModelType
 
-    def _load_cmd_line(self: Any) -> dict[str, Any]:
-        if self._layers is None or "ipykernel_launcher" in sys.argv[0]:
-            return {}
-        settings, rest = parse_command_line(sys.argv[1:], is_text)
-        if rest:
-            getLogger().warning(f"command line args [{' '.join(rest)}] will not be used in RecBole")
-        self._layers.append((SCRIPT, settings))
-        return settings
-
-    def _get_model_and_dataset(self: Any, model: Any, dataset: Any) -> Any:
-        layers = vars(self).pop("_layers")
-        names = {"model": model, "dataset": dataset}
-        for key in names:
-            if names[key] is None:
-                names[key] = self.external_config_dict.get(key)
-            if names[key] is None:
-                raise UserError(f"No {key} is given.", f"Give {key} as an argument or an option.")
-        if layers is not None:
-            unread = check_settings(names["model"], names["dataset"], layers)
-            files = [source for source, _ in layers if source not in (CONFIG_DICT, SCRIPT)]
-            log_unread(getattr(names["model"], "__name__", names["model"]), unread, files)
-        return look_up(self, names["model"], names["dataset"])
-
-    def _update_internal_config_dict(self: Any, file: str) -> Any:
-        read = copy.deepcopy(_property_file(file))
-        self.internal_config_dict.update(read)
-        if file.endswith("overall.yaml"):
-            self.internal_config_dict.update(properties("model", self.model))
-        return read
-
-    def _load_internal_config_dict(self: Any, model: str, model_class: Any, dataset: str) -> None:
-        load_internal(self, model, model_class, dataset)
-        presets = self.internal_config_dict
-        sample = {"inter": ["user_id", "item_id"]}
-        if presets["MODEL_TYPE"] == ModelType.SEQUENTIAL and presets.get("load_col") == sample:
-            fields = {**presets, **self.external_config_dict}
-            names = ("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD")
-            presets["load_col"] = {"inter": [fields[name] for name in names]}
-        presets.update(properties("model", model))  # a model may preset the length of histories
-        presets.update(properties("dataset", dataset))
-
-    def _set_default_parameters(self: Any) -> None:
-        final = self.final_config_dict
-        negatives = final.get("train_neg_sample_args")
-        if (
-            final["MODEL_TYPE"] == ModelType.SEQUENTIAL
-            and final.get("loss_type") == "CE"
-            and "train_neg_sample_args" not in self.external_config_dict
-        ) or (isinstance(negatives, dict) and negatives.get("distribution") == "none"):
-            final["train_neg_sample_args"] = None
-        set_defaults(self)
-
-    Config._build_yaml_loader = _build_yaml_loader
-    Config._load_config_files = _load_config_files
-    Config._load_variable_config_dict = _load_variable_config_dict
-    Config._load_cmd_line = _load_cmd_line
-    Config._get_model_and_dataset = _get_model_and_dataset
-    Config._update_internal_config_dict = _update_internal_config_dict
-    Config._load_internal_config_dict = _load_internal_config_dict
-    Config._set_default_parameters = _set_default_parameters
+    final = self.final_config_dict
+    negatives = final.get("train_neg_sample_args")
+    if (
+        final["MODEL_TYPE"] == ModelType.SEQUENTIAL
+        and final.get("loss_type") == "CE"
+        and "train_neg_sample_args" not in self.external_config_dict
+    ) or (isinstance(negatives, dict) and negatives.get("distribution") == "none"):
+        final["train_neg_sample_args"] = None
+    original(self)
 
 
 @cache

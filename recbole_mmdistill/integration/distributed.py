@@ -1,57 +1,25 @@
-"""Several processes on one machine, also without a GPU.
-
-RecBole's ``run(nproc=N)`` works on CUDA alone, and its processes race: mends for both.
-"""
+"""Several processes work without a GPU, and measure what one would."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import socket
 from contextlib import closing
 from typing import Any
 
 import torch
-from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.utils.data.distributed import DistributedSampler
 
 from ..errors import UserError
-from .checkpoints import unique_name
+from ..processes import run_in_processes
+from .fixes import extends, replaces
 
 # What RecBole's collector holds a row of for each user or interaction evaluated.
 _ROWS = ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label")
 
 
-def run_recboles(rank: int, *args: Any) -> None:
-    """Run RecBole in a process that RecBole's ``run(nproc=N)`` spawned.
-
-    It stands here so that the process, which finds it by its module, imports this package, and
-    with it the mends, before it imports RecBole.
-    """
-    import recbole.quick_start  # noqa: F401  (install keeps RecBole's own function)
-
-    _run_recboles(rank, *args)
-
-
-_run_recboles: Any = None
-
-
-def install() -> None:
-    """Mend what of RecBole takes part in a run of several processes."""
-    global _run_recboles
-    from recbole.quick_start import quick_start
-
-    _run_recboles = quick_start.run_recboles
-    quick_start.run_recboles = run_recboles
-    _use_gloo_without_cuda()
-    _make_folders_at_once()
-    _agree_on_checkpoint()
-    _evaluate_each_row_once()
-    _choose_free_port(quick_start)
-
-
-def settings_of_group(nproc: int) -> dict[str, Any]:
-    """Give the settings with which the processes of a group on this machine find each other.
+def group_to_start(nproc: int) -> dict[str, Any]:
+    """Give the settings with which new processes on this machine find each other.
 
     Parameters
     ----------
@@ -61,199 +29,176 @@ def settings_of_group(nproc: int) -> dict[str, Any]:
     Returns
     -------
     dict of str to object
-        As RecBole's ``run`` (quick_start/quick_start.py:61) puts them into the config.
+        As RecBole's ``run`` (quick_start/quick_start.py:70) puts them into the config.
     """
-    _share_cores(nproc)
-    return {
-        "world_size": nproc,
-        "ip": "localhost",
-        "port": str(_free_port()),
-        "nproc": nproc,
-        "offset": 0,
-    }
-
-
-def _use_gloo_without_cuda() -> None:
-    """Take gloo where there is no CUDA (config/configurator.py:436 hard-codes nccl)."""
-    import recbole.trainer.trainer as trainer_module
-    from recbole.config import Config
-
-    init_device = Config._init_device
-    ddp = trainer_module.DistributedDataParallel
-
-    def _init_device(self: Any) -> None:
-        final = self.final_config_dict
-        if "local_rank" not in final:
-            return init_device(self)
-        if torch.cuda.is_available():
-            _check_gpus(final)
-            return init_device(self)
-        final["gpu_id"] = str(final["gpu_id"])
-        torch.distributed.init_process_group(
-            backend="gloo",
-            rank=final["local_rank"] + final["offset"],
-            world_size=final["world_size"],
-            init_method=f"tcp://{final['ip']}:{final['port']}",
-        )
-        final["device"] = torch.device("cpu")
-        final["single_spec"] = False
-        if final["local_rank"] != 0:
-            final.update(state="error", show_progress=False, verbose=False)
-        return None
-
-    def parallel(module: Any, device_ids: Any = None, **kwargs: Any) -> Any:
-        return ddp(module, device_ids=device_ids if torch.cuda.is_available() else None, **kwargs)
-
-    Config._init_device = _init_device
-    trainer_module.DistributedDataParallel = parallel
-
-
-def _check_gpus(final: dict[str, Any]) -> None:
-    """Ask for a GPU for each process (config/configurator.py:435 asserts it without a word)."""
-    gpu_id, nproc = final["gpu_id"], final["nproc"]
-    named = len(gpu_id) if isinstance(gpu_id, (tuple, list)) else len(str(gpu_id).split(","))
-    there = torch.cuda.device_count()
-    if nproc > min(named, there):
-        raise UserError(
-            f"--nproc={nproc} needs a GPU for each process, but gpu_id is {gpu_id!r} and this "
-            f"machine has {there}.",
-            "Take fewer processes, or name as many GPUs, e.g. --gpu_id=0,1.",
-        )
-
-
-def _make_folders_at_once() -> None:
-    """Let a folder be there already when it is made (utils/utils.py:52 looks, and then makes).
-
-    Of two processes that look at the same time the second fails, at ``log/`` for one.
-    """
-
-    def ensure_dir(dir_path: str) -> None:
-        os.makedirs(dir_path, exist_ok=True)
-
-    for user in ("utils.logger", "trainer.trainer", "data.dataset.dataset", "data.utils"):
-        vars(importlib.import_module(f"recbole.{user}"))["ensure_dir"] = ensure_dir
-
-
-def _agree_on_checkpoint() -> None:
-    """Name the checkpoint once, and load it only when it is there.
-
-    trainer/trainer.py:159 names it by each process's own clock, to the second, and :583 loads it
-    without waiting for the one process that writes it.
-    """
-    from recbole.trainer import Trainer
-
-    init, evaluate = Trainer.__init__, Trainer.evaluate
-
-    def __init__(self: Any, config: Any, model: Any) -> None:
-        init(self, config, model)
-        self.saved_model_file = unique_name(self.saved_model_file)
-        if not config["single_spec"]:
-            name = [self.saved_model_file]
-            torch.distributed.broadcast_object_list(name, src=0)
-            self.saved_model_file = name[0]
-
-    def evaluate_together(
-        self: Any, eval_data: Any, load_best_model: bool = True, *args: Any, **kwargs: Any
-    ) -> Any:
-        if load_best_model and not self.config["single_spec"]:
-            torch.distributed.barrier()
-        return evaluate(self, eval_data, load_best_model, *args, **kwargs)
-
-    Trainer.__init__ = __init__
-    Trainer.evaluate = torch.no_grad()(evaluate_together)
-
-
-def _evaluate_each_row_once() -> None:
-    """Measure what all processes ranked as one whole, so that two processes report what one does.
-
-    trainer/trainer.py:632 averages the processes' metrics weighted by their batches, which is wrong
-    for uneven batches and for metrics that are no means (ItemCoverage); and the sampler repeats
-    rows to deal out as many to each process (data/dataloader/abstract_dataloader.py:60).
-    """
-    from recbole.evaluator.collector import Collector
-    from recbole.trainer import Trainer
-
-    evaluate, collect = Trainer.evaluate, Collector.get_data_struct
-
-    def evaluate_without_repeats(self: Any, eval_data: Any, *args: Any, **kwargs: Any) -> Any:
-        sampler = getattr(eval_data, "sampler", None)
-        if isinstance(sampler, DistributedSampler):
-            _take_out_repeats(sampler)
-        return evaluate(self, eval_data, *args, **kwargs)
-
-    def get_data_struct(self: Any) -> Any:
-        struct = collect(self)
-        if not self.config["single_spec"]:
-            mine = {key: struct.get(key) for key in _ROWS if key in struct}
-            everyones: list[dict[str, Any]] = [{} for _ in range(self.config["world_size"])]
-            torch.distributed.all_gather_object(everyones, mine)
-            for key in mine:
-                struct.set(key, torch.cat([rows[key] for rows in everyones]))
-        return struct
-
-    def _map_reduce(self: Any, result: Any, num_sample: int) -> Any:
-        return result
-
-    Trainer.evaluate = evaluate_without_repeats
-    Trainer._map_reduce = _map_reduce
-    Collector.get_data_struct = get_data_struct
-
-
-def _take_out_repeats(sampler: Any) -> None:
-    n_rows, n_processes = len(sampler.dataset), sampler.num_replicas
-    if 0 < n_rows < n_processes:
-        raise UserError(
-            f"{n_processes} processes cannot share {n_rows} rows to evaluate.",
-            "Take fewer processes (--nproc).",
-        )
-    sampler.total_size = n_rows
-    sampler.num_samples = len(range(sampler.rank, n_rows, n_processes))
-
-
-def _choose_free_port(quick_start: Any) -> None:
-    """Take any free port in place of RecBole's 5678, so that two runs fit one machine."""
-    run = quick_start.run
-
-    def run_on_free_port(*args: Any, **kwargs: Any) -> Any:
-        one_machine = kwargs.get("world_size", -1) <= 0 and kwargs.get("ip", "localhost") in (
-            "localhost",
-            "127.0.0.1",
-        )
-        if kwargs.get("nproc", 1) > 1 and one_machine and "port" not in kwargs:
-            kwargs["port"] = str(_free_port())
-            _share_cores(kwargs["nproc"])
-        try:
-            return run(*args, **kwargs)
-        except ProcessRaisedException as error:
-            raise _as_raised(error) from None
-
-    quick_start.run = run_on_free_port
-    import recbole.quick_start
-
-    recbole.quick_start.run = run_on_free_port
-
-
-def _share_cores(nproc: int) -> None:
-    """With the CPU as the device its cores are shared out, or each process takes them all."""
-    if not torch.cuda.is_available():
+    if not torch.cuda.is_available():  # the cores are shared out, or each process takes them all
         cores = max(1, (os.cpu_count() or 1) // nproc)
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
-
-
-def _as_raised(error: ProcessRaisedException) -> Exception:
-    """Give the user's mistake that a child process raised; of others its whole traceback.
-
-    All that comes from a child is its traceback as text, with the exception as its last line.
-    """
-    *_, last = str(error).strip().splitlines()
-    name, _, message = last.partition(": ")
-    what, mark, remedy = message.rpartition(". ")
-    if name == f"{UserError.__module__}.{UserError.__name__}":
-        return UserError(f"{what}.", remedy) if mark else UserError(message, "")
-    return error
-
-
-def _free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
+        port = str(probe.getsockname()[1])
+    return {"world_size": nproc, "ip": "localhost", "port": port, "nproc": nproc, "offset": 0}
+
+
+@replaces("recbole.quick_start.quick_start:run", "recbole.quick_start:run")
+def run(
+    model: Any,
+    dataset: Any,
+    config_file_list: Any = None,
+    config_dict: Any = None,
+    saved: bool = True,
+    nproc: int = 1,
+    world_size: int = -1,
+    ip: str = "localhost",
+    port: str | None = None,
+    group_offset: int = 0,
+) -> Any:
+    """Start the processes of ``run(nproc=N)`` on a free port, end all if one fails, and say why.
+
+    quick_start/quick_start.py:55 takes port 5678, so two runs do not fit one machine. Its processes
+    import RecBole without this package, and give an error as the text of a traceback.
+    """
+    from recbole.quick_start import run_recbole
+
+    if nproc == 1 and world_size <= 0:
+        return run_recbole(model, dataset, config_file_list, config_dict, saved)
+    group = group_to_start(nproc)
+    if world_size > 0:  # processes on other machines must know the port
+        group |= {"world_size": world_size, "ip": ip, "port": "5678", "offset": group_offset}
+    if port is not None:
+        group["port"] = str(port)
+    given = (model, dataset, config_file_list, {**(config_dict or {}), **group}, saved)
+    result, *_ = run_in_processes(_run_recbole, nproc, *given)
+    return result
+
+
+def _run_recbole(
+    rank: int, model: Any, dataset: Any, files: Any, settings: dict[str, Any], saved: bool
+) -> Any:
+    from recbole.quick_start import run_recbole
+
+    return run_recbole(model, dataset, files, {**settings, "local_rank": rank}, saved)
+
+
+@extends("recbole.config.configurator:Config._init_device")
+def init_device(original: Any, self: Any) -> None:
+    """Let a group of processes train on CPUs, too, and take a GPU for each where there are any.
+
+    config/configurator.py:498 takes nccl, which needs CUDA. Line 496 asserts that ``gpu_id`` names
+    a GPU for each process, without a word, and by default it names one.
+    """
+    final = self.final_config_dict
+    if "local_rank" not in final:
+        return original(self)
+    nproc = final["nproc"]
+    if "gpu_id" not in self.external_config_dict:
+        final["gpu_id"] = ",".join(map(str, range(nproc)))
+    elif isinstance(final["gpu_id"], (tuple, list)):
+        final["gpu_id"] = ",".join(map(str, final["gpu_id"]))
+    final["gpu_id"] = str(final["gpu_id"])
+    os.environ["CUDA_VISIBLE_DEVICES"] = final["gpu_id"]  # before torch looks
+    if torch.cuda.is_available():
+        if nproc > torch.cuda.device_count():
+            raise UserError(
+                f"{nproc} processes need a GPU each, but of gpu_id {final['gpu_id']!r} this "
+                f"machine has {torch.cuda.device_count()}.",
+                "Take fewer processes, name as many GPUs, or none (--gpu_id=) to train on CPUs.",
+            )
+        return original(self)
+    torch.distributed.init_process_group(
+        backend="gloo",
+        rank=final["local_rank"] + final["offset"],
+        world_size=final["world_size"],
+        init_method=f"tcp://{final['ip']}:{final['port']}",
+    )
+    final.update(device=torch.device("cpu"), single_spec=False)
+    if final["local_rank"] != 0:
+        final.update(state="error", show_progress=False, verbose=False)
+    return None
+
+
+@extends("recbole.trainer.trainer:DistributedDataParallel")
+def parallel(original: Any, module: Any, device_ids: Any = None, **kwargs: Any) -> Any:
+    """Join models on the CPU, too.
+
+    trainer/trainer.py:62 always names a GPU.
+    """
+    return original(module, device_ids=device_ids if torch.cuda.is_available() else None, **kwargs)
+
+
+@replaces(
+    "recbole.utils.utils:ensure_dir",
+    "recbole.utils:ensure_dir",
+    "recbole.utils.logger:ensure_dir",
+    "recbole.trainer.trainer:ensure_dir",
+    "recbole.data.dataset.dataset:ensure_dir",
+    "recbole.data.utils:ensure_dir",
+)
+def ensure_dir(dir_path: str) -> None:
+    """Make a folder that another process may make at the same moment.
+
+    utils/utils.py:51 looks whether it is there, and then makes it: of two processes one fails.
+    """
+    os.makedirs(dir_path, exist_ok=True)
+
+
+@extends("recbole.trainer.trainer:Trainer.evaluate")
+def evaluate(
+    original: Any,
+    self: Any,
+    eval_data: Any,
+    load_best_model: bool = True,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Wait until the best model is saved, and evaluate each row once.
+
+    trainer/trainer.py:583 loads the file without waiting for the process that writes it.
+    data/dataloader/abstract_dataloader.py:60 repeats rows, so that each process gets as many.
+    """
+    sampler = getattr(eval_data, "sampler", None)
+    if isinstance(sampler, DistributedSampler):
+        n_rows, n_processes = len(sampler.dataset), sampler.num_replicas  # type: ignore[arg-type]
+        if 0 < n_rows < n_processes:
+            raise UserError(
+                f"{n_processes} processes cannot share {n_rows} rows to evaluate.",
+                "Take fewer processes.",
+            )
+        sampler.total_size = n_rows
+        sampler.num_samples = len(range(sampler.rank, n_rows, n_processes))
+    if load_best_model and not self.config["single_spec"]:
+        torch.distributed.barrier()
+    return original(self, eval_data, load_best_model, *args, **kwargs)
+
+
+@extends("recbole.evaluator.collector:Collector.get_data_struct")
+def get_data_struct(original: Any, self: Any) -> Any:
+    """Measure the rows of all processes as one whole, and take plain numbers, too.
+
+    evaluator/collector.py:227 calls ``.cpu()`` on everything, also on the number of items, which
+    ItemCoverage needs. Metrics such as ItemCoverage are no means over rows.
+    """
+    collected = self.data_struct._data_dict
+    numbers = {k: v for k, v in collected.items() if not isinstance(v, torch.Tensor)}
+    for key in numbers:
+        del collected[key]
+    struct = original(self)
+    collected.update(numbers)
+    struct._data_dict.update(numbers)
+    if not self.config["single_spec"]:
+        mine = {key: struct.get(key) for key in _ROWS if key in struct}
+        of_all: list[dict[str, Any]] = [{} for _ in range(self.config["world_size"])]
+        torch.distributed.all_gather_object(of_all, mine)
+        for key in mine:
+            struct.set(key, torch.cat([rows[key] for rows in of_all]))
+    return struct
+
+
+@replaces("recbole.trainer.trainer:Trainer._map_reduce")
+def map_reduce(self: Any, result: Any, num_sample: int) -> Any:
+    """Take the metrics as they are: each process has measured all rows.
+
+    trainer/trainer.py:632 takes the mean of the processes' metrics by their numbers of batches,
+    which is wrong for uneven batches and for metrics that are no means.
+    """
+    return result

@@ -1,4 +1,4 @@
-"""Loads checkpoints: what is in them is checked, and the data is numbered as they are."""
+"""Checkpoints are checked before anything is made of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from .. import checkpoint
 from ..errors import UserError
 from . import numbering
+from .fixes import replaces
 from .options import OTHER, config_of
 
 _TYPES: dict[str, Any] = {
@@ -74,12 +75,15 @@ def load(path: str | Path, whole: bool = True) -> dict[str, Any]:
     return saved
 
 
+@replaces(
+    "recbole.quick_start.quick_start:load_data_and_model",
+    "recbole.quick_start:load_data_and_model",
+)
 def load_data_and_model(model_file: str | Path) -> tuple[Any, ...]:
-    """RecBole's ``load_data_and_model``, which keeps each token's embedding.
+    """Load a model so that each user and item keeps its embedding, and let it grow for new ones.
 
-    quick_start/quick_start.py:250 numbers the data by the order of its file, whatever the
-    checkpoint's numbers were. Here the checkpoint's numbers are kept, and the model grows for new
-    tokens (:func:`.numbering.grow`).
+    quick_start/quick_start.py:257 numbers the data by the order of its file, whatever the
+    checkpoint's numbers were.
 
     Parameters
     ----------

@@ -1,9 +1,8 @@
-"""Tokens keep their numbers: a dataset is numbered as a checkpoint says, and a model grows with it.
+"""Users and items keep their embeddings when the data has changed.
 
 RecBole numbers users and items by their first appearance in the files, and a row of an embedding
-belongs to a number. So after a file has grown, or has another order, a checkpoint's rows would
-belong to other tokens. Here the dataset takes over the numbers that the checkpoint knows, and
-gives new tokens the numbers behind them.
+belongs to a number. Here a dataset takes over a checkpoint's numbers, new tokens get the numbers
+behind them, and the model grows with them.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from .fixes import extends
 
 Vocabulary = dict[str, np.ndarray]  # tokens by number, of each field; number 0 is [PAD]
 _ATOMIC = ("inter", "user", "item", "kg", "link", "net")
@@ -58,24 +58,19 @@ def numbering_of(config: Any) -> Numbering | None:
     return vars(config).get("numbering")
 
 
-def install() -> None:
-    """Wrap ``Dataset._user_item_feat_preparation``, which follows the numbering.
+@extends("recbole.data.dataset.dataset:Dataset._user_item_feat_preparation")
+def user_item_feat_preparation(original: Any, self: Any) -> None:
+    """Number a dataset as its checkpoint is numbered, and note the numbers for the next one.
 
-    data/dataset/dataset.py:164 numbers, and :165 is the first to use the numbers.
+    data/dataset/dataset.py:164 numbers tokens as they come in the files, and line 165 is the first
+    to use the numbers.
     """
-    from recbole.data.dataset import Dataset
-
-    prepare = Dataset._user_item_feat_preparation
-
-    def _user_item_feat_preparation(self: Any) -> None:
-        known = vars(self.config).get("known_tokens")
-        if known is not None:
-            _renumber(self, known)
-        tokens = {str(name): tokens for name, tokens in self.field2id_token.items()}
-        self.config.numbering = Numbering(tokens, hash_files(self.config))
-        prepare(self)
-
-    Dataset._user_item_feat_preparation = _user_item_feat_preparation
+    known = vars(self.config).get("known_tokens")
+    if known is not None:
+        _renumber(self, known)
+    tokens = {str(name): tokens for name, tokens in self.field2id_token.items()}
+    self.config.numbering = Numbering(tokens, hash_files(self.config))
+    original(self)
 
 
 def hash_files(config: Any) -> dict[str, str]:

@@ -1,13 +1,12 @@
-"""Interactions that were split before: RecBole's ``benchmark_filename``.
+"""Files that are split already may be two, and of plain interactions.
 
-RecBole takes three files, whose every row has its history as a list. Here there may be two, for
-training and for test; and files of plain interactions, of which histories are made: what a user
-did before in time, whatever file it stands in. The file says what a row is for.
+RecBole takes three files, whose every row has its history as a list. Here histories are made of
+plain interactions: what a user did before in time, whichever file it is in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -26,93 +25,98 @@ from ..data.parts import (
 )
 from ..data.sequences import flat_order, make_rows
 from ..errors import UserError
+from .atomic_files import open_file
+from .fixes import extends, replaces
+
+_DATASET = "recbole.data.dataset.dataset:Dataset"
+_SEQUENTIAL = "recbole.data.dataset.sequential_dataset:SequentialDataset"
 
 
-def install() -> None:
-    """Let RecBole's datasets take files that are split already, of each kind."""
-    from recbole.data.dataset import Dataset, SequentialDataset
+@extends(f"{_DATASET}._load_inter_feat")
+def load_inter_feat(original: Any, self: Any, token: str, dataset_path: str) -> None:
+    """Check the files before they are read, and drop rows with an empty history.
 
-    load = Dataset._load_inter_feat
-    build = Dataset.build
-    change_format = SequentialDataset._change_feat_format
+    data/dataset/dataset.py:315 names no option when a file is missing. Line 161 drops no row of
+    these files.
+    """
+    from recbole.data.dataset import SequentialDataset
 
-    def _load_inter_feat(self: Any, token: str, dataset_path: str) -> None:
-        """Check the files before they are read, and drop rows without a user, item or history.
+    if self.benchmark_filename_list is None:
+        return original(self, token, dataset_path)
+    paths = _paths(self.config, token, dataset_path)
+    columns = [open_file(path, self.config).types for path in paths]
+    original(self, token, dataset_path)
+    _drop_empty_histories(self, paths)
+    if isinstance(self, SequentialDataset):
+        _check_columns(self, paths, columns)
+    return None
 
-        dataset.py:297 names no option when a file is missing, and :161 drops no row of these
-        files: an item that is missing becomes the padding item.
-        """
-        if self.benchmark_filename_list is None:
-            return load(self, token, dataset_path)
-        paths = _paths(self.config, token, dataset_path)
-        columns = [_columns(path, self.config) for path in paths]
-        load(self, token, dataset_path)
-        _drop_incomplete(self, paths)
-        if isinstance(self, SequentialDataset):
-            _check_columns(self, paths, columns)
-        return None
 
-    def _benchmark_presets(self: Any) -> None:
-        """Read lists of any length, and of any item field (sequential_dataset.py:154).
+@replaces(f"{_SEQUENTIAL}._benchmark_presets")
+def benchmark_presets(self: Any) -> None:
+    """Read lists of items of any length, and under any name of the item field.
 
-        RecBole knows the name item_id alone, and takes the first items of a list that is too long
-        but the length of all of it.
-        """
-        if has_lists(self):
-            _shorten_lists(self)
+    data/dataset/sequential_dataset.py:164 knows the name item_id alone, and takes the first items
+    of a list that is too long but the length of all of it.
+    """
+    if has_lists(self):
+        _shorten_lists(self)
 
-    def _change_feat_format(self: Any) -> None:
-        """Make rows of plain interactions, too (sequential_dataset.py:46 leaves such files)."""
-        if not has_lists(self):
-            check_time(self)
-        if not is_of_interactions(self):
-            change_format(self)
-        else:
-            super(SequentialDataset, self)._change_feat_format()
-            user, time = self.inter_feat[self.uid_field], self.inter_feat[self.time_field]
-            order = flat_order(user.numpy(), (time if time.dim() == 1 else time[..., 0]).numpy())
-            row = order[make_rows(user.numpy()[order], 1).target]
-            part = part_of_interactions(self)[row]
-            self.data_augmentation()
-            self.inter_feat[PART] = torch.from_numpy(part)
-        check_history(self)
 
-    def _split_by_file(self: Any) -> list[Any]:
-        part = self.inter_feat.interaction.pop(PART).numpy()
-        self._drop_unused_col()
-        rows = [np.flatnonzero(part == number) for number in range(len(self.file_size_list))]
-        return [self.copy(self.inter_feat[index]) for index in rows]
+@extends(f"{_SEQUENTIAL}._change_feat_format")
+def change_feat_format(original: Any, self: Any) -> None:
+    """Make histories of files of plain interactions, too.
 
-    def built(self: Any) -> list[Any]:
-        """Split by file where there are files; give three parts where two are asked for.
+    data/dataset/sequential_dataset.py:46 leaves such files as they are, without histories.
+    """
+    from recbole.data.dataset import Dataset
 
-        data/utils.py:168 takes three: for training, validation and test.
-        """
-        if isinstance(self, SequentialDataset) and is_of_interactions(self):
-            self._change_feat_format()
-            self.sort(by=self.time_field)
-            parts = self._split_by_file()
-        else:
-            parts = build(self)
-        if len(parts) == 2:
-            parts.insert(1, parts[0].copy(parts[0].inter_feat[:0]))
-        return parts
+    if not has_lists(self):
+        check_time(self)
+    if is_of_interactions(self):
+        Dataset._change_feat_format(self)
+        user, time = self.inter_feat[self.uid_field], self.inter_feat[self.time_field]
+        order = flat_order(user.numpy(), (time if time.dim() == 1 else time[..., 0]).numpy())
+        row = order[make_rows(user.numpy()[order], 1).target]
+        part = part_of_interactions(self)[row]
+        self.data_augmentation()
+        self.inter_feat[PART] = torch.from_numpy(part)
+    else:
+        original(self)
+    check_history(self)
 
-    Dataset._load_inter_feat = _load_inter_feat
-    Dataset.build = built
-    SequentialDataset._benchmark_presets = _benchmark_presets
-    SequentialDataset._change_feat_format = _change_feat_format
-    SequentialDataset._split_by_file = _split_by_file
+
+@extends(f"{_DATASET}.build")
+def build(original: Any, self: Any) -> list[Any]:
+    """Split rows by the file that each comes from, and take two files or shares, too.
+
+    data/dataset/dataset.py:1816 cuts at the files' numbers of interactions, which are not those of
+    rows; data/utils.py:168 takes three parts only.
+    """
+    from recbole.data.dataset import SequentialDataset
+
+    if isinstance(self, SequentialDataset) and is_of_interactions(self):
+        self._change_feat_format()
+        self.sort(by=self.time_field)
+        split_by_file = getattr(self, "split_by_file", None)
+        parts = _split_by_file(self) if split_by_file is None else split_by_file()
+    else:
+        parts = original(self)
+    if len(parts) == 2:
+        parts.insert(1, parts[0].copy(parts[0].inter_feat[:0]))
+    return parts
+
+
+def _split_by_file(dataset: Any) -> list[Any]:
+    part = dataset.inter_feat.interaction.pop(PART).numpy()
+    dataset._drop_unused_col()
+    rows = [np.flatnonzero(part == number) for number in range(len(dataset.file_size_list))]
+    return [dataset.copy(dataset.inter_feat[index]) for index in rows]
 
 
 def _paths(config: Any, token: str, dataset_path: str) -> list[Path]:
     """Paths of the files, which all are there."""
     names = config["benchmark_filename"]
-    if not isinstance(names, (list, tuple)) or len(names) not in (2, 3):
-        raise UserError(
-            f"benchmark_filename is {names!r}.",
-            "Name three files, [train, valid, test], or two, [train, test].",
-        )
     paths = [Path(dataset_path) / f"{token}.{name}.inter" for name in names]
     for path in paths:
         if not path.is_file():
@@ -125,48 +129,31 @@ def _paths(config: Any, token: str, dataset_path: str) -> list[Path]:
     return paths
 
 
-def _columns(path: Path, config: Any) -> set[str]:
-    """Names of a file's columns."""
-    encoding = config["encoding"] or "utf-8"
-    with open(path, encoding=encoding, errors="replace") as file:
-        header = file.readline().lstrip("\ufeff").rstrip("\r\n")
-    return {column.partition(":")[0] for column in header.split(config["field_separator"])}
-
-
-def _drop_incomplete(dataset: Any, paths: Sequence[Path]) -> None:
-    """Drop rows without a user or an item, or with an empty history; they are counted."""
-    frame = dataset.inter_feat
-    complete = np.ones(len(frame), dtype=bool)
-    for field in (dataset.uid_field, dataset.iid_field):
-        if field in frame:
-            complete &= frame[field].notna().to_numpy()
-    if item_list_field(dataset) in frame:
-        lists = frame[item_list_field(dataset)]
-        complete &= np.array([not isinstance(row, float) and len(row) > 0 for row in lists], bool)
-    part = part_of_interactions(dataset)
-    n_kept = np.bincount(part[complete], minlength=len(paths)).tolist()
-    for path, n_rows, kept in zip(paths, dataset.file_size_list, n_kept):
-        if kept < n_rows:
-            getLogger().warning(
-                f"{path.name}: {n_rows - kept} of {n_rows} rows have no user, no item or an empty "
-                "history, and are dropped."
-            )
-    if not complete.any():
+def _drop_empty_histories(dataset: Any, paths: Sequence[Path]) -> None:
+    """Drop rows whose list of items is empty, and count them."""
+    frame, field = dataset.inter_feat, item_list_field(dataset)
+    if field not in frame:
+        return
+    kept = np.array([not isinstance(items, float) and len(items) > 0 for items in frame[field]])
+    if not kept.any():
         raise UserError(
             f"{' and '.join(path.name for path in paths)} (benchmark_filename) hold no row with a "
-            "user and an item.",
-            "Check the files.",
+            "history.",
+            f"Fill in the column {field}.",
         )
-    dataset.inter_feat = frame[complete].reset_index(drop=True)
+    n_kept = np.bincount(part_of_interactions(dataset)[kept], minlength=len(paths)).tolist()
+    for path, n_rows, n in zip(paths, dataset.file_size_list, n_kept):
+        if n < n_rows:
+            getLogger().warning(
+                f"{path.name}: {n_rows - n} of {n_rows} rows are dropped: their history is empty."
+            )
+    dataset.inter_feat = frame[kept].reset_index(drop=True)
     dataset.file_size_list = n_kept
 
 
-def _check_columns(dataset: Any, paths: Sequence[Path], columns: Sequence[set[str]]) -> None:
-    """Refuse lists that are not read, and columns that some files lack; give rows a time.
-
-    Without a column of time the rows are in the order of the files and of their lines.
-    """
-    from recbole.utils import FeatureSource, FeatureType
+def _check_columns(dataset: Any, paths: Sequence[Path], columns: Sequence[Container[str]]) -> None:
+    """Refuse lists that are not read, and columns that some files lack."""
+    from recbole.utils import FeatureType
 
     list_field, time = item_list_field(dataset), dataset.time_field
     for field in (dataset.uid_field, dataset.iid_field, list_field, time):
@@ -178,18 +165,11 @@ def _check_columns(dataset: Any, paths: Sequence[Path], columns: Sequence[set[st
                 f"{lacking[0].name} (benchmark_filename) has no column {field}.",
                 "Give all files the same columns.",
             )
-    if any(list_field in names for names in columns):
-        if dataset.field2type.get(list_field) != FeatureType.TOKEN_SEQ:
-            raise UserError(
-                f"{paths[0].name} has a column {list_field}, which is not read as a list of items.",
-                f"Name it {list_field}:token_seq in the header, and in load_col.",
-            )
-    elif time is not None and not any(time in names for names in columns):
-        dataset.inter_feat[time] = np.arange(len(dataset.inter_feat), dtype=np.float64)
-        dataset.set_field_property(time, FeatureType.FLOAT, FeatureSource.INTERACTION, 1)
-        getLogger().warning(
-            f"{dataset.dataset_name} has no column {time} (TIME_FIELD): its interactions are taken "
-            f"in the order of {', '.join(path.name for path in paths)}."
+    is_read = dataset.field2type.get(list_field) == FeatureType.TOKEN_SEQ
+    if list_field in columns[0] and not is_read:
+        raise UserError(
+            f"{paths[0].name} has a column {list_field}, which is not read as a list of items.",
+            f"Name it {list_field}:token_seq in the header, and in load_col.",
         )
 
 

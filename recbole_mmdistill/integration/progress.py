@@ -47,7 +47,7 @@ def one_bar_an_epoch(trainer: Any) -> Iterator[None]:
         epochs.close()
         module.tqdm = make_bar
         if valid_epoch is not None:
-            del trainer._valid_epoch
+            trainer._valid_epoch = valid_epoch
 
 
 class _Epochs:

@@ -1,4 +1,4 @@
-"""Makes RecBole find this package's model, dataset and dataloader by name."""
+"""RecBole finds this package's models by name."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import importlib
 import sys
 from typing import Any
 
+from .fixes import extends, patches
+
 MODELS = {
     "IDMMDistill": "recbole_mmdistill.model.idmmdistill",
     "ODMT": "recbole_mmdistill.model.odmt",
 }
 
 
-def install() -> None:
-    """Register the models with RecBole's look-ups, all of which go by name."""
-    from recbole.data import utils
-    from recbole.data.dataset import dataset as _  # noqa: F401  (the package must be complete)
+@patches(
+    *(f"recbole.model.sequential_recommender:{name.lower()}" for name in MODELS),
+    *(f"recbole.data.dataset:{name}Dataset" for name in MODELS),
+)
+def register_models() -> None:
+    """Register IDMMDistill and ODMT, each with its dataset.
 
-    from ..data.dataloader import WindowDataLoader
+    utils/utils.py:64 and data/utils.py:40 look for a model and its dataset in RecBole's own
+    folders alone.
+    """
     from ..data.dataset import MultiModalSequentialDataset
 
     datasets = importlib.import_module("recbole.data.dataset")
@@ -27,13 +33,15 @@ def install() -> None:
         sys.modules[alias] = importlib.import_module(module)
         setattr(datasets, f"{name}Dataset", MultiModalSequentialDataset)
 
-    get_dataloader = utils.get_dataloader
 
-    def get_window_dataloader(config: Any, phase: str) -> Any:
-        """Give the training dataloader of windows to a model that trains on them."""
-        windows = config["model"] in MODELS and config["train_sequences"] == "windows"
-        if phase == "train" and windows:
-            return WindowDataLoader
-        return get_dataloader(config, phase)
+@extends("recbole.data.utils:get_dataloader")
+def get_dataloader(original: Any, config: Any, phase: str) -> Any:
+    """Give the training dataloader of windows to a model that trains on them.
 
-    utils.get_dataloader = get_window_dataloader
+    data/utils.py:241 chooses among RecBole's own dataloaders.
+    """
+    from ..data.dataloader import WindowDataLoader
+
+    if phase == "train" and config["model"] in MODELS and config["train_sequences"] == "windows":
+        return WindowDataLoader
+    return original(config, phase)

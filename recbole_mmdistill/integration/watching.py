@@ -13,44 +13,49 @@ import torch
 _ROWS_AT_ONCE = 256  # scores of all branches over all items are held for so many rows
 
 
-def install() -> None:
-    """Let the trainer watch the branches of a model that has several (``watch_branches``).
+def follow_branches(trainer: Any) -> None:
+    """Let a new trainer gather what its model's branches learn (``watch_branches``).
 
-    After each validation the trainer's TensorBoard writer gets, by branch, the mean training loss
-    and gradient norm of the epoch, NDCG@10 on validation rows, and the agreement of each pair of
-    branches there (:func:`~recbole_mmdistill.model.agreement.compare_branches`).
-    ``trainer.branch_history`` keeps the same.
+    Parameters
+    ----------
+    trainer : recbole.trainer.Trainer
+        ``trainer.branch_history`` is filled by :func:`record_branches`.
     """
-    from recbole.trainer import Trainer
-
     from ..model.objective import LossStatistics
 
-    init, valid_epoch = Trainer.__init__, Trainer._valid_epoch
+    trainer.branch_history = []
+    if _is_watched(trainer):
+        trainer._losses = LossStatistics(trainer.model.objective)
+        trainer._gradients = _GradientNorms(trainer.model)
+        trainer.optimizer.register_step_pre_hook(trainer._gradients)
 
-    def __init__(self: Any, config: Any, model: Any) -> None:
-        init(self, config, model)
-        self.branch_history = []
-        if _is_watched(self):
-            self._losses = LossStatistics(model.objective)
-            self._gradients = _GradientNorms(model)
-            self.optimizer.register_step_pre_hook(self._gradients)
 
-    def _valid_epoch(self: Any, valid_data: Any, show_progress: bool = False) -> Any:
-        score, result = valid_epoch(self, valid_data, show_progress)
-        self.valid_result = result  # a checkpoint of this epoch holds it
-        if _is_watched(self):
-            epoch = max(self.train_loss_dict, default=0)
-            found = {
-                **self._losses.take(),
-                **self._gradients.take(),
-                **_compare_on(self.model, valid_data, self.device, self.config["watch_branches"]),
-            }
-            self.branch_history.append(found)
-            for name, value in found.items():
-                self.tensorboard.add_scalar(f"branches/{name}", value, epoch)
-        return score, result
+def record_branches(trainer: Any, valid_data: Any) -> None:
+    """Record what the branches have learned in an epoch, after its validation.
 
-    Trainer.__init__, Trainer._valid_epoch = __init__, _valid_epoch
+    ``trainer.branch_history`` and the trainer's TensorBoard writer get, by branch, the epoch's mean
+    training loss and gradient norm, NDCG@10 on validation rows, and the agreement of each pair of
+    branches there (:func:`~recbole_mmdistill.model.agreement.compare_branches`).
+
+    Parameters
+    ----------
+    trainer : recbole.trainer.Trainer
+        Of which nothing is recorded if its model has one branch, or ``watch_branches`` is 0.
+    valid_data : recbole.data.dataloader.AbstractDataLoader
+        What it was validated on.
+    """
+    if not _is_watched(trainer):
+        return
+    epoch = max(trainer.train_loss_dict, default=0)
+    n_rows = trainer.config["watch_branches"]
+    found = {
+        **trainer._losses.take(),
+        **trainer._gradients.take(),
+        **_compare_on(trainer.model, valid_data, trainer.device, n_rows),
+    }
+    trainer.branch_history.append(found)
+    for name, value in found.items():
+        trainer.tensorboard.add_scalar(f"branches/{name}", value, epoch)
 
 
 def _is_watched(trainer: Any) -> bool:
@@ -59,29 +64,29 @@ def _is_watched(trainer: Any) -> bool:
 
 
 class _GradientNorms:
-    """Adds up the norm of each branch's gradient, step by step."""
+    """Adds up the norm of each branch's gradient, step by step, where the gradients are."""
 
     def __init__(self, model: Any) -> None:
-        self._parameters = {
-            name: model.network.user_encoder.parameters_of(branch)
-            for branch, name in enumerate(model.branches)
-        }
-        self._sums = dict.fromkeys(self._parameters, 0.0)
+        self._user_encoder = model.network.user_encoder
+        self._branches = model.branches
+        self._sum = torch.zeros(len(model.branches))
         self._n_steps = 0
 
     def __call__(self, *_: Any) -> None:
-        for name, parameters in self._parameters.items():
-            norms = [p.grad.norm() for p in parameters if p.grad is not None]
-            if norms:
-                self._sums[name] += float(torch.stack(norms).norm())
+        of_branch = [self._user_encoder.gradients_of(b) for b in range(len(self._branches))]
+        norms = torch._foreach_norm([grad for grads in of_branch for grad in grads])
+        if norms:
+            squares = torch.stack(norms).square_().split([len(grads) for grads in of_branch])
+            of_step = torch.stack([part.sum() for part in squares]).sqrt_()
+            self._sum = of_step if self._n_steps == 0 else self._sum + of_step
         self._n_steps += 1
 
     def take(self) -> dict[str, float]:
         """Mean norms since the last time, by ``gradient_norm/<branch>``."""
-        n_steps = max(self._n_steps, 1)
-        means = {f"gradient_norm/{name}": total / n_steps for name, total in self._sums.items()}
-        self._sums, self._n_steps = dict.fromkeys(self._parameters, 0.0), 0
-        return means
+        means = (self._sum / max(self._n_steps, 1)).tolist()
+        self._sum, self._n_steps = torch.zeros(len(self._branches)), 0
+        names = [f"gradient_norm/{name}" for name in self._branches]
+        return dict(zip(names, means))
 
 
 def rows_and_targets(loader: Any) -> Iterator[tuple[Any, torch.Tensor]]:
@@ -141,7 +146,7 @@ def watch_training(trainer: Any) -> Iterator[list[dict[str, Any]]]:
     list of dict
         ``train_cpu_seconds`` and ``loss`` of each epoch; where it was validated
         ``valid_cpu_seconds`` and ``valid`` (the metric that decides when to stop); and
-        ``branches``, what :func:`install` watches.
+        ``branches``, what :func:`record_branches` records.
     """
     epochs: list[dict[str, Any]] = []
     train_epoch, valid_epoch = trainer._train_epoch, trainer._valid_epoch
@@ -171,7 +176,7 @@ def watch_training(trainer: Any) -> Iterator[list[dict[str, Any]]]:
     try:
         yield epochs
     finally:
-        del trainer._train_epoch, trainer._valid_epoch
+        trainer._train_epoch, trainer._valid_epoch = train_epoch, valid_epoch
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 _LEAD = 3  # after n steps the average spans at most about n / 4 of them: it forgets the start
 
@@ -39,16 +38,21 @@ class WeightAverage(nn.Module):
         for name, parameter in network.named_parameters():
             self.register_buffer(_key(name), parameter.detach().clone())
         self.register_buffer("n_steps", torch.zeros((), dtype=torch.long))
+        self.taken = 0  # the same number, which the host need not ask a GPU for
+        self.register_load_state_dict_post_hook(lambda average, _: average._read_steps())
+
+    def _read_steps(self) -> None:
+        self.taken = int(self.n_steps)
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Take the network's parameters as they are now into the average."""
+        self.taken += 1
         self.n_steps += 1
-        n_steps = int(self.n_steps)
-        decay = min(self.decay, n_steps / (n_steps + _LEAD))
+        decay = min(self.decay, self.taken / (self.taken + _LEAD))
         names, weights = zip(*network.named_parameters())
         averages = [self.get_buffer(_key(name)) for name in names]
-        get_ema_multi_avg_fn(decay)(averages, [weight.detach() for weight in weights], n_steps)
+        torch._foreach_lerp_(averages, [weight.detach() for weight in weights], 1 - decay)
 
     def averaged(self, network: M) -> M:
         """Give a copy of the network with the averages as its parameters.

@@ -105,7 +105,12 @@ def build_network(config: Mapping[str, Any], features: Mapping[str, Any], n_item
     max_length = config["MAX_ITEM_LIST_LENGTH"]
     arguments = keyword_arguments(SEQUENCE_ENCODERS, name, config, max_length=max_length)
     groups = USER_ENCODERS[config["user_encoder"]](branches)
-    user_encoder = UserEncoder(groups, partial(SEQUENCE_ENCODERS[name], **arguments))
+    encoder_class = SEQUENCE_ENCODERS[name]
+    user_encoder = UserEncoder(
+        groups,
+        partial(encoder_class, **arguments),
+        is_stackable=bool(vars(encoder_class).get("is_stackable")),
+    )
 
     for module in (*source_embedding.values(), item_encoder, user_encoder):
         module.apply(partial(init_weights, initializer_range=std))
@@ -152,8 +157,9 @@ def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], s
         parts = torch.stack([source.reduced(item, embedding.embedding_dim) for source in sources])
         known = parts.abs().sum(-1) > 0
         mean: Tensor = parts.sum(0) / known.sum(0).clamp(min=1)[:, None]
-        mean *= std / mean[known.any(0)].std().clamp(min=1e-12)
-        weight.copy_(torch.where(known.any(0)[:, None], mean, weight))
+        if known.any():
+            mean *= std / mean[known.any(0)].std().clamp(min=1e-12)
+            weight.copy_(torch.where(known.any(0)[:, None], mean, weight))
     weight[0] = 0
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from . import device
 from .registry import Registry
 
 AUTO, FULL, IN_BATCH, SAMPLED = "auto", "full", "in_batch", "sampled"
@@ -34,12 +35,21 @@ class Catalogue(NamedTuple):
         How often each item is a target in training, ``[n_items]``.
     present : Tensor
         Whether each item has each branch's source, bool ``[n_branches, n_items]``; an ID that was
-        never trained is no source.
+        never trained is no source. False for the padding, item 0.
+    targets : Tensor or None
+        Items that are a target in the split itself or in what a checkpoint was trained on, where
+        these are more than ``trained_items``.
     """
 
     trained_items: Tensor
     train_count: Tensor
     present: Tensor
+    targets: Tensor | None = None
+
+    @property
+    def pool(self) -> Tensor:
+        """Items that may be candidates, ascending ids."""
+        return self.trained_items if self.targets is None else self.targets
 
 
 class CandidateSampler:
@@ -70,7 +80,8 @@ class CandidateSampler:
         Returns
         -------
         Tensor
-            Distinct item ids, ascending, all targets among them: ``[n_candidates]``.
+            Distinct item ids, ascending, all targets among them: ``[n_candidates]``. On a GPU zeros
+            may follow, which are no candidates, so that the number is known without a look.
         """
         raise NotImplementedError
 
@@ -84,7 +95,7 @@ class CandidateSampler:
             return None
         count, total = catalogue.train_count, catalogue.train_count.sum().clamp(min=1)
         popularity = count[candidates].clamp(min=1) / total
-        return log_inclusion(popularity, n_rows, self.n_uniform, len(catalogue.trained_items))
+        return log_inclusion(popularity, n_rows, self.n_uniform, len(catalogue.pool))
 
 
 CANDIDATES: Registry[CandidateSampler] = Registry("choice of candidates", "train_candidates")
@@ -98,6 +109,8 @@ class FullCandidates(CandidateSampler):
 
     def choose(self, target: Tensor, trained_items: Tensor) -> Tensor:
         """See :class:`CandidateSampler`."""
+        if not device.on_host(target):  # the split's targets are trained items
+            return trained_items
         return torch.cat([trained_items, target]).unique()
 
 
@@ -107,7 +120,7 @@ class InBatchCandidates(CandidateSampler):
 
     def choose(self, target: Tensor, trained_items: Tensor) -> Tensor:
         """See :class:`CandidateSampler`."""
-        return target.unique()
+        return distinct(target)
 
 
 @CANDIDATES.register(SAMPLED)
@@ -125,8 +138,26 @@ class SampledCandidates(CandidateSampler):
 
     def choose(self, target: Tensor, trained_items: Tensor) -> Tensor:
         """See :class:`CandidateSampler`."""
+        if not device.on_host(target) and len(target) + self.n_uniform >= len(trained_items):
+            return trained_items
         drawn = torch.randint(len(trained_items), (self.n_uniform,), device=target.device)
-        return torch.cat([target, trained_items[drawn]]).unique()
+        return distinct(torch.cat([target, trained_items[drawn]]))
+
+    def log_q(self, candidates: Tensor, n_rows: int, catalogue: Catalogue) -> Tensor | None:
+        """See :class:`CandidateSampler`; None if all items are candidates."""
+        if len(candidates) == len(catalogue.pool):
+            return None
+        return super().log_q(candidates, n_rows, catalogue)
+
+
+def distinct(item: Tensor) -> Tensor:
+    """Distinct ids of ``item`` ``[n]``, ascending; on a GPU followed by zeros up to n."""
+    if device.on_host(item):
+        return item.unique()
+    ordered = item.sort().values
+    is_first = torch.ones_like(ordered, dtype=torch.bool)
+    torch.ne(ordered[1:], ordered[:-1], out=is_first[1:])
+    return torch.zeros_like(ordered).scatter_(0, is_first.cumsum(0) - 1, ordered)
 
 
 def resolve_candidates(train_candidates: str, n_items: int) -> str:
@@ -179,46 +210,45 @@ class StepItems(NamedTuple):
     Attributes
     ----------
     item : Tensor
-        Distinct ids, the candidates first: ``[n_encoded]``.
+        Ids, the candidates first: ``[n_encoded]``.
     n_candidates : int
         How many of them are candidates.
     position : Tensor
-        Where an item id stands in ``item``, ``[n_items]``; -1 if it does not.
+        Where an item id stands among the candidates, ``[n_items]``; ``n_candidates`` if it is none.
+    history : Tensor
+        Where each item of the histories stands in ``item``, ``[B, T]``.
     """
 
     item: Tensor
     n_candidates: int
     position: Tensor
+    history: Tensor
 
 
-def items_of_step(candidates: Tensor, item_seq: Tensor, n_items: int) -> StepItems:
-    """Join the candidates ``[n_candidates]`` and what only histories ``[B, T]`` hold."""
-    device = candidates.device
-    index = torch.full((n_items,), -1, device=device)
-    index[candidates] = torch.arange(len(candidates), device=device)
-    read = item_seq.unique()
-    item = torch.cat([candidates, read[index[read] < 0]])
-    index[item] = torch.arange(len(item), device=device)
-    return StepItems(item, len(candidates), index)
+def items_of_step(
+    candidates: Tensor, item_seq: Tensor, n_items: int, are_all: bool = False
+) -> StepItems:
+    """Join the candidates ``[n_candidates]`` and what only histories ``[B, T]`` hold.
 
-
-def excluded_candidates(item_seq: Tensor, target_seq: Tensor, items: StepItems) -> Tensor:
-    """Candidates that are no negatives for a history, because it holds them.
-
-    Parameters
-    ----------
-    item_seq, target_seq : Tensor
-        Histories and the next item at each of their positions, ``[B, T]``; 0 = none.
-    items : StepItems
-        The step's items.
-
-    Returns
-    -------
-    Tensor
-        Positions among the candidates, ``[B, 2 T]``. Padding and items that are no candidates
-        are the position of a target of the row.
+    ``are_all`` says that all items that may be candidates are.
     """
-    held = torch.cat([item_seq, target_seq], dim=1)
-    index = items.position[held]
-    no_candidate = (held == 0) | (index >= items.n_candidates)
-    return torch.where(no_candidate, items.position[target_seq.amax(1)][:, None], index)
+    number = torch.arange(n_items, device=candidates.device)
+    n_candidates = len(candidates)
+    position = torch.full_like(number, n_candidates)
+    position.scatter_(0, candidates, number[:n_candidates])
+    if device.on_host(candidates):
+        read = item_seq.unique()
+        read = read[position[read] == n_candidates]
+        item = torch.cat([candidates, read])
+        position[read] = number[n_candidates : len(item)]
+        history = position[item_seq]
+        position[read] = n_candidates
+    elif are_all and n_candidates + item_seq.numel() >= n_items:
+        item = position.argsort(stable=True)
+        history = torch.empty_like(number).scatter_(0, item, number)[item_seq]
+    else:
+        # Which of them are the same only a look would tell: so each place is encoded by itself.
+        item = torch.cat([candidates, item_seq.flatten()])
+        history = torch.arange(n_candidates, len(item), device=item.device).view_as(item_seq)
+    position[:1] = n_candidates  # the padding is none
+    return StepItems(item, n_candidates, position, history)

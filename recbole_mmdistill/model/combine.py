@@ -81,14 +81,19 @@ class Combination(nn.Module):
         Tensor
             ``[len(branches), n_items]``; they sum to 1 for an item that has all sources.
         """
-        chosen = list(range(len(self.fixed_weight)) if branches is None else branches)
+        every = list(range(len(self.fixed_weight)))
+        chosen = every if branches is None else list(branches)
         logit = self.weight_logit
-        weight = (self.fixed_weight if logit is None else logit.softmax(0))[chosen]
-        total = weight.sum()
-        weight = torch.where(total > 0, weight / total.clamp(min=1e-12), 1 / len(chosen))
-        log_factor = torch.zeros_like(weight)
-        if self.log_missing_factor is not None:
-            log_factor = self.log_missing_factor[chosen]
+        log_factor: Tensor | None = self.log_missing_factor
+        weight = self.fixed_weight if logit is None else logit.softmax(0)
+        if chosen != every:  # a list as an index is copied to the device, which waits
+            weight = weight[chosen]
+            log_factor = None if log_factor is None else log_factor[chosen]
+        if chosen != every or logit is None:
+            total = weight.sum()
+            weight = torch.where(total > 0, weight / total.clamp(min=1e-12), 1 / len(chosen))
+        if log_factor is None:
+            log_factor = torch.zeros_like(weight)
         weights = weight[:, None] * present
         weights = weights * (log_factor @ (~present).float()).exp()
         if self.id_branch in chosen:

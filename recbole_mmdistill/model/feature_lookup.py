@@ -11,10 +11,14 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from . import device
 from .item_encoder import SourceTokens
 from .whitening import Vectors, Whitening
 
+_CHUNK = 8192  # items
+_MOST_BYTES = 2**28  # of whitened features that are kept in the host's memory
 _FIT_ROWS = 100_000  # enough vectors for a covariance of a few hundred dimensions
 
 
@@ -56,6 +60,7 @@ class FeatureTable:
             torch.device("cpu"): (features.values, features.token_mask, features.row_of_item)
         }
         self.present = features.present
+        self._whitened: dict[torch.device, tuple[tuple[int, ...], Tensor, Tensor]] = {}
 
     def __deepcopy__(self, memo: dict[int, object]) -> FeatureTable:
         return self
@@ -83,6 +88,45 @@ class FeatureTable:
         if token_mask is not None:
             mask = mask & token_mask[row].bool()
         return values[row].masked_fill(~mask[..., None], 0), mask
+
+    def whitened(self, item: Tensor, whiten: Whitening) -> tuple[Tensor, Tensor]:
+        """Features of items, whitened; for all items once, if the result is not too large.
+
+        Parameters
+        ----------
+        item : Tensor
+            Item ids, ``[n_items]``.
+        whiten : Whitening
+            What whitens them.
+
+        Returns
+        -------
+        values : Tensor
+            ``[n_items, n_tokens, width]``, float32; of no meaning where missing.
+        mask : Tensor
+            Bool ``[n_items, n_tokens]``, True where a token is real.
+        """
+        values, _, row_of_item = self._on[torch.device("cpu")]
+        n_bytes = 4 * len(row_of_item) * values.size(1) * whiten.width
+        if device.on_host(item) and n_bytes > _MOST_BYTES:
+            values, mask = self(item)
+            return whiten(values), mask
+        of = whiten.mean, whiten.components
+        made_from = tuple(x for t in of for x in (t.data_ptr(), t._version))
+        if item.device not in self._whitened or self._whitened[item.device][0] != made_from:
+            self._whitened[item.device] = made_from, *self._whiten_all(whiten, item.device)
+        _, values, mask = self._whitened[item.device]
+        return values[item], mask[item]
+
+    @torch.no_grad()
+    def _whiten_all(self, whiten: Whitening, on: torch.device) -> tuple[Tensor, Tensor]:
+        parts = []
+        for chunk in torch.arange(len(self._on[torch.device("cpu")][2])).split(_CHUNK):
+            values, mask = self(chunk)
+            with device.full_precision(mask.to(on)):
+                parts.append((whiten(values.to(on)), mask.to(on)))
+        values, mask = (torch.cat(part) for part in zip(*parts))
+        return values, mask
 
     def sample(self, n_vectors: int) -> Vectors:
         """Choose vectors of real tokens, evenly spread over the items: about ``n_vectors``."""
@@ -126,11 +170,10 @@ class SourceEmbedding(nn.Module):
 
     def forward(self, item: Tensor) -> SourceTokens:
         """Tokens of the items ``[n_items]``; the placeholder stands first where there are none."""
-        values, mask = self.table(item)
-        tokens = self.project(self.whiten(values))
+        values, mask = self.table.whitened(item, self.whiten)
+        tokens = self.project(values)
         missing = ~mask.any(dim=1)
-        first = torch.zeros_like(mask)
-        first[:, 0] = missing
+        first = F.pad(missing[:, None], (0, mask.size(1) - 1))
         return SourceTokens(torch.where(first[..., None], self.placeholder, tokens), mask)
 
     @torch.no_grad()
@@ -140,8 +183,8 @@ class SourceEmbedding(nn.Module):
         The leading components, or all of them and zeros if there are fewer: a start for an ID
         embedding of any width.
         """
-        values, mask = self.table(item)
+        values, mask = self.table.whitened(item, self.whiten)
         weight = mask.float()[..., None]
-        pooled = (self.whiten(values) * weight).sum(1) / weight.sum(1).clamp(min=1)
+        pooled = (values * weight).sum(1) / weight.sum(1).clamp(min=1)
         kept = pooled[:, :dim]
-        return torch.nn.functional.pad(kept, (0, dim - kept.size(1)))
+        return F.pad(kept, (0, dim - kept.size(1)))

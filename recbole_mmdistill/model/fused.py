@@ -3,24 +3,24 @@
 Logits of all branches over all candidates are by far the largest tensors of the model
 (``[n_branches, n_rows, n_candidates]``), and a dozen element-wise operations of autograd on them
 would cost more than the rest of the training step. Here they are computed a block of rows at a
-time, small enough to stay in the processor's cache; the gradients of softmax, cross entropy and
+time, on a CPU small enough to stay in its cache; the gradients of softmax, cross entropy and
 Kullback-Leibler divergence are written out, and a block's logits are dropped before the next.
 ``tests/model/test_fused.py`` proves that values and gradients are those of :mod:`.losses`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from . import device
 from .losses import Distillation
-from .softmax import Softmax
-from .step_scores import MASKED, UNMASKED, StepScores
+from .step_scores import MASKED, StepScores
 
-_CPU_BLOCK = 2**18  # logits of one branch in a block: 1 MiB, so that a dozen such fit the cache
+_CPU_BLOCK = 2**15  # logits of one branch in a block: a dozen such tensors stay in the cache
 _GPU_BLOCK = 2**26
 
 
@@ -66,9 +66,8 @@ def fused_loss(
     -------
     FusedLoss
     """
-    device = scores.user.device.type
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
+    dtype = device.lower_precision(scores.user)
+    if dtype is not None:
         scores = replace(scores, user=scores.user.to(dtype), item=scores.item.to(dtype))
     bias = None if scores.repeats is None else scores.repeats.bias
     weights = _Weights(kd_weight, ce_weight, mean_ce_weight, combination_weight)
@@ -99,17 +98,18 @@ class _BlockwiseLoss(torch.autograd.Function):
         distillation: Distillation | None,
         weights: _Weights,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        with torch.autocast(user.device.type, enabled=False):
+        with device.full_precision(user):
             sums = _Sums(scores, distillation, weights)
-            block = _GPU_BLOCK if user.is_cuda else _CPU_BLOCK
+            block = _CPU_BLOCK if device.on_host(user) else _GPU_BLOCK
             n_block = max(1, block // item.size(1))
             for first in range(0, scores.n_rows, n_block):
                 sums.add_block(slice(first, min(first + n_block, scores.n_rows)))
+            ce, mean_ce, kd = sums.losses()
         ctx.save_for_backward(sums.grad_user, sums.grad_item, sums.grad_weight, sums.grad_bias)
-        total = weights.ce * sums.ce.sum() + weights.kd * sums.kd.sum()
-        total = total + (weights.mean_ce or weights.combination) * sums.mean_ce
-        ctx.mark_non_differentiable(sums.ce, sums.kd)
-        return total, sums.ce, sums.kd
+        total = weights.ce * ce.sum() + weights.kd * kd.sum()
+        total = total + (weights.mean_ce or weights.combination) * mean_ce
+        ctx.mark_non_differentiable(ce, kd)
+        return total, ce, kd
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -117,200 +117,193 @@ class _BlockwiseLoss(torch.autograd.Function):
         return *of, None, None, None
 
 
-@dataclass
 class _Sums:
-    """Loss and gradient as they add up over blocks of rows."""
+    """Loss and gradient as they add up over blocks of rows.
 
-    scores: StepScores
-    distillation: Distillation | None
-    weights: _Weights
-    ce: Tensor = field(init=False)
-    mean_ce: Tensor = field(init=False)
-    kd: Tensor = field(init=False)
-    grad_user: Tensor = field(init=False)
-    grad_item: Tensor = field(init=False)
-    grad_weight: Tensor | None = field(init=False)
-    grad_bias: Tensor | None = field(init=False)
+    In a block's tensors ``[n, n_block, n_candidates]`` the final score stands behind the
+    branches as if it were one more.
+    """
 
-    def __post_init__(self) -> None:
-        scores = self.scores
+    def __init__(
+        self, scores: StepScores, distillation: Distillation | None, weights: _Weights
+    ) -> None:
+        self.scores, self.weights = scores, weights
         self.user, self.item = scores.user.detach(), scores.item.detach()
-        self.absent, self.valid, self.n_rows = scores.absent, scores.valid, scores.n_rows
         options: dict[str, Any] = {"dtype": torch.float32, "device": self.user.device}
-        self.ce = torch.zeros(scores.n_branches, **options)
-        self.mean_ce = torch.zeros((), **options)
-        n_pairs = 0 if self.distillation is None else len(self.distillation.pairs)
-        self.kd = torch.zeros(n_pairs, **options)
-        self.grad_user = torch.empty(self.user.shape, **options)
-        self.grad_item = torch.zeros(self.item.shape, **options)
+        n_branches = scores.n_branches
+        pairs = () if distillation is None else distillation.pairs
+        # One branch alone is its own mean, and has nothing to learn from it.
+        several = n_branches > 1
+        self.teaches = several and bool(weights.kd) and bool(pairs)
+        self.distillation = distillation
+        # The teacher None is the mean of all.
+        self.pairs = [(n_branches if t is None else t, s) for t, s in pairs]
         weight, repeats = scores.weight, scores.repeats
         self.grad_weight = None
-        if weight is not None and weight.requires_grad and self.weights.combination:
+        if several and weight is not None and weight.requires_grad and weights.combination:
             self.grad_weight = torch.zeros(weight.shape, **options)
         self.grad_bias = None
         if repeats is not None and repeats.bias.requires_grad:
-            self.grad_bias = torch.zeros(repeats.bias.shape, **options)
-        pairs = [] if self.distillation is None else enumerate(self.distillation.pairs)
-        self.pairs = [(n, t, s) for n, (t, s) in pairs if self._have_common_candidates(t, s)]
+            self.grad_bias = torch.empty(repeats.bias.shape, **options)
+        self.asks_mean = several and (bool(weights.mean_ce) or self.grad_weight is not None)
+        has_mean = self.asks_mean or (self.teaches and any(t == n_branches for t, _ in self.pairs))
+        self.n = n_branches + has_mean
+        # Of each row, for the values of the losses: minus log-probabilities of the target, and
+        # what there is of the divergences.
+        self.missed = torch.empty(self.n, scores.n_rows, 1, **options)
+        self.divergence = torch.zeros(len(pairs), scores.n_rows, 1, **options)
+        self.grad_user = torch.empty(self.user.shape, **options)
+        self.grad_item = torch.zeros(self.item.shape, **options)
         # Of each branch's rows, those whose target has its source: the mean runs over these.
-        self.share = 1 / self.valid.sum(1).clamp(min=1).to(torch.float32)
+        valid = scores.valid[..., None].float()
+        scale = [weights.ce * valid / valid.sum(1, keepdim=True).clamp(min=1)]
+        if has_mean:
+            scale.append(torch.full_like(valid[:1], 1 / scores.n_rows))
+        self.valid, self.scale = valid, torch.cat(scale)
+        absent = scores.absent
+        self.mask = None if absent is None else MASKED * absent[:, None].float()
+        self.common = None if absent is None or not self.teaches else self._common(absent)
 
-    def _have_common_candidates(self, teacher: int | None, student: int) -> bool:
-        if self.absent is None:
-            return True
-        absent = self.absent[student]
-        absent = absent if teacher is None else absent | self.absent[teacher]
-        return not bool(absent.all())
+    def _common(self, absent: Tensor) -> Tensor:
+        """1 where a candidate has both sources of a pair, else 0: ``[n_candidates, n_pairs]``."""
+        if self.n > len(absent):  # the mean lacks none, but that a place may be nobody's
+            of_mean = self.scores.padding
+            of_mean = torch.zeros_like(absent[0]) if of_mean is None else of_mean
+            absent = torch.cat([absent, of_mean[None]])
+        either = [absent[teacher] | absent[student] for teacher, student in self.pairs]
+        return (~torch.stack(either, dim=1)).float()
+
+    def losses(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The branches' cross entropies, that of the final score, and the pairs' divergences."""
+        n_branches, n_rows = self.scores.n_branches, self.scores.n_rows
+        missed = self.missed[:n_branches] * self.valid
+        ce = missed.sum((1, 2)) / self.valid.sum((1, 2)).clamp(min=1)
+        mean_ce = self.missed[-1].sum() / n_rows if self.asks_mean else ce.new_zeros(())
+        tau = 1.0 if self.distillation is None else self.distillation.temperature
+        return ce, mean_ce, self.divergence.sum((1, 2)).mul_(tau**2 / n_rows)
 
     def add_block(self, rows: slice) -> None:
-        log_q = self._log_q(rows)
-        softmax = [
-            Softmax.of(self._logits(branch, rows, log_q)) for branch in range(len(self.user))
-        ]
-        several = len(softmax) > 1  # one alone is its own mean, and has nothing to learn from it
-        teaches = several and bool(self.weights.kd) and bool(self.pairs)
-        of_mean = None
-        asks = bool(self.weights.mean_ce) or self.grad_weight is not None
-        if several and (teaches or asks):
-            of_mean = Softmax.of(self._mean([one.logits for one in softmax]))
+        n_branches, scores = self.scores.n_branches, self.scores
+        logits = self._logits(rows)
+        top = logits.amax(2, keepdim=True)
+        mass = torch.sub(logits, top).exp_()  # probabilities times their sum
+        total = mass.sum(2, keepdim=True)
+        target = scores.target[rows, None].expand(self.n, -1, 1)
+        self.missed[:, rows] = total.log().add_(top).sub_(logits.gather(2, target))
         # Before the probabilities become gradients, in place.
-        tempered = self._tempered(softmax, of_mean, log_q) if teaches else {}
-        gradients = [self._cross_entropy(b, one, rows) for b, one in enumerate(softmax)]
-        if of_mean is not None and asks:
-            self._mean_cross_entropy(of_mean, [one.logits for one in softmax], gradients, rows)
-        if teaches:
-            self._distill(tempered, gradients, rows)
-        for branch, gradient in enumerate(gradients):
-            if self.grad_bias is not None and self.scores.repeats is not None:
-                self.grad_bias[rows] += gradient.gather(1, self.scores.repeats.position[rows])
-            if gradient.dtype == self.user.dtype:
-                torch.mm(gradient, self.item[branch], out=self.grad_user[branch, rows])
-                self.grad_item[branch].addmm_(gradient.T, self.user[branch, rows])
-            else:  # mixed precision: products of halves, sums of floats
-                gradient = gradient.to(self.user.dtype)
-                self.grad_user[branch, rows] = gradient @ self.item[branch]
-                self.grad_item[branch] += gradient.T @ self.user[branch, rows]
+        tempered = self._tempered(logits, top, mass, rows) if self.teaches else None
+        scale = self.scale[:, rows]
+        gradient = mass.mul_(scale / total).scatter_add_(2, target, -scale)
+        if self.asks_mean and self.weights.mean_ce:
+            gradient[:n_branches].addcmul_(
+                scores.mean_weight[:, None], gradient[n_branches], value=self.weights.mean_ce
+            )
+        if tempered is not None:
+            self._distill(logits, top, tempered, gradient, rows)
+        if self.grad_weight is not None:
+            of_weight = logits[:n_branches].mul_(gradient[n_branches]).sum(1)
+            self.grad_weight.add_(of_weight, alpha=self.weights.combination)
+        gradient = gradient[:n_branches]
+        if self.grad_bias is not None and scores.repeats is not None:
+            # The last column is nobody's: a bias there is of no candidate.
+            index = scores.repeats.position[rows]
+            known = index < scores.n_candidates
+            index = index.clamp(max=scores.n_candidates - 1).expand(n_branches, -1, -1)
+            self.grad_bias[rows] = gradient.gather(2, index).sum(0) * known
+        self._add_products(gradient, rows)
 
-    def _log_q(self, rows: slice) -> Tensor | None:
-        """Correction of a block's logits, ``[n_candidates]`` or ``[n_block, n_candidates]``."""
-        log_q, repeats = self.scores.log_q, self.scores.repeats
-        if log_q is None or repeats is None:
-            return log_q
-        index = repeats.position[rows]
-        return log_q.expand(len(index), -1).scatter(1, index, 0.0)
-
-    def _logits(self, branch: int, rows: slice, log_q: Tensor | None) -> Tensor:
-        """Logits of a block, ``[n_block, n_candidates]`` in float32."""
-        scores, repeats = self.scores, self.scores.repeats
-        logits = (self.user[branch, rows] @ self.item[branch].T).float()
-        if log_q is not None:
-            logits -= log_q
-        if repeats is not None:
-            index = repeats.position[rows]
-            logits.scatter_(1, index, logits.gather(1, index) + repeats.bias[rows])
-        if self.absent is not None:
-            logits.masked_fill_(self.absent[branch], MASKED)
-        if scores.exclude is not None and scores.group is not None:
-            kept = scores.target[rows, None]
-            if repeats is not None:
-                kept = torch.cat([kept, repeats.position[rows]], dim=1)
-            of_kept = logits.gather(1, kept)
-            logits.scatter_(1, scores.exclude[scores.group[rows]], MASKED)
-            logits.scatter_(1, kept, of_kept)
+    def _logits(self, rows: slice) -> Tensor:
+        """Logits of the branches and of the final score, ``[n, n_block, n_candidates]``."""
+        scores = self.scores
+        user, item, n_branches = self.user[:, rows], self.item.mT, scores.n_branches
+        offset = scores.row_offset(rows).detach()
+        logits = offset.new_empty(self.n, *offset.shape)
+        of_branch = logits[:n_branches]
+        if user.dtype == torch.float32:
+            torch.baddbmm(offset.expand_as(of_branch), user, item, out=of_branch)
+        else:
+            torch.add(offset, torch.bmm(user, item), out=of_branch)
+        if self.mask is not None:
+            of_branch += self.mask
+        if self.n > n_branches:
+            weight, mean = scores.mean_weight, logits[n_branches]
+            torch.mul(logits[0], weight[0], out=mean)
+            for branch in range(1, n_branches):
+                mean.addcmul_(logits[branch], weight[branch])
+            if scores.padding is not None:
+                mean.masked_fill_(scores.padding, MASKED)
         return logits
 
-    def _mean(self, logits: list[Tensor]) -> Tensor:
-        """Logits of the final score."""
-        weight = self.scores.mean_weight
-        mean = weight[0] * logits[0]
-        for w, logit in zip(weight[1:], logits[1:]):
-            mean.addcmul_(w, logit)
-        return mean
+    def _tempered(self, logits: Tensor, top: Tensor, mass: Tensor, rows: slice) -> Tensor:
+        """Exponentials of the logits at the temperature, the highest about 1.
 
-    def _cross_entropy(self, branch: int, softmax: Softmax, rows: slice) -> Tensor:
-        """Add a block's cross entropy; turn its probabilities into the logits' gradient."""
-        target = self.scores.target[rows, None]
-        valid = self.valid[branch, rows, None]
-        loss = (softmax.log_sum - softmax.logits.gather(1, target)).masked_fill(~valid, 0)
-        self.ce[branch] += loss.sum() * self.share[branch]
-        scale = valid * (self.weights.ce * self.share[branch])
-        return softmax.probability.mul_(scale).scatter_add_(1, target, -scale)
-
-    def _mean_cross_entropy(
-        self, mean: Softmax, logits: list[Tensor], gradients: list[Tensor], rows: slice
-    ) -> None:
-        """Add a block's cross entropy of the final score to the loss and the gradients."""
-        target = self.scores.target[rows, None]
-        of_target = mean.logits.gather(1, target)
-        self.mean_ce += (mean.log_sum - of_target).sum() / self.n_rows
-        scale = 1 / self.n_rows
-        towards = mean.probability.mul_(scale)
-        towards.scatter_add_(1, target, torch.full_like(of_target, -scale))
-        for branch, share in enumerate(self.scores.mean_weight):
-            if self.grad_weight is not None:
-                of_weight = torch.linalg.vecdot(towards, logits[branch], dim=0)
-                self.grad_weight[branch].add_(of_weight, alpha=self.weights.combination)
-            if self.weights.mean_ce:
-                gradients[branch].addcmul_(share, towards, value=self.weights.mean_ce)
-
-    def _tempered(
-        self, softmax: list[Softmax], of_mean: Softmax | None, log_q: Tensor | None
-    ) -> dict[int | None, Softmax]:
-        """Softmaxes at the temperature, of the branches and the mean that teach or are taught."""
+        The correction by ``log_q`` is not divided by the temperature: see
+        :class:`.losses.Distillation`.
+        """
         assert self.distillation is not None
         tau = self.distillation.temperature
-        asked = {branch for _, *pair in self.pairs for branch in pair}
-        known: dict[int | None, Softmax | None] = {**dict(enumerate(softmax)), None: of_mean}
-        return {
-            branch: one.tempered(tau, log_q)
-            for branch, one in known.items()
-            if branch in asked and one is not None
-        }
+        if tau == 2:  # what has underflowed has no root, which below 1e-38 does not matter
+            tempered = mass.sqrt()
+        else:
+            tempered = mass.clone() if tau == 1 else torch.sub(logits, top).div_(tau).exp_()
+        log_q = self.scores.log_q_of_rows(rows)
+        if log_q is not None and tau != 1:
+            tempered *= (log_q * (1 / tau - 1)).exp()
+        return tempered
 
     def _distill(
-        self, tempered: dict[int | None, Softmax], gradients: list[Tensor], rows: slice
+        self, logits: Tensor, top: Tensor, tempered: Tensor, gradient: Tensor, rows: slice
     ) -> None:
         """Add a block's divergences to the loss and to the branches' gradients."""
         assert self.distillation is not None
-        tau = self.distillation.temperature
-        for number, teacher, student in self.pairs:
-            of_teacher, of_student = tempered[teacher], tempered[student]
-            if self.absent is not None:
-                of_teacher = of_teacher.without(self.absent[student])
-                if teacher is not None:
-                    of_student = of_student.without(self.absent[teacher])
-            difference = of_teacher.logits - of_student.logits
-            gap = of_teacher.log_sum - of_student.log_sum
-            q_t, q_s = of_teacher.probability, of_student.probability
-            if (kept := self._comparable(of_student, teacher, student, rows)) is not None:
-                gap, q_t, q_s = gap * kept, q_t * kept, q_s * kept
-            divergence = torch.linalg.vecdot(q_t, difference)[:, None] - gap
-            self.kd[number] += tau**2 * divergence.sum() / self.n_rows
-            scale = self.weights.kd * tau / self.n_rows
-            gradients[student].add_(q_s, alpha=scale).sub_(q_t, alpha=scale)
+        tau, n_rows = self.distillation.temperature, self.scores.n_rows
+        scale = self.weights.kd * tau / n_rows
+        teachers, students = zip(*self.pairs)
+        if self.common is None:
+            mass = tempered.sum(2, keepdim=True)
+            of_teacher, of_student = (
+                torch.stack([mass[b] for b in s]) for s in (teachers, students)
+            )
+            share_t, share_s = 1 / of_teacher, 1 / of_student
+        else:
+            # A row that knows no candidate with both sources has nothing to compare.
+            masses = (tempered @ self.common).unbind(-1)
+            of_teacher, of_student = (
+                torch.stack([mass[b] for mass, b in zip(masses, side)])[..., None]
+                for side in (teachers, students)
+            )
+            known = torch.minimum(of_teacher, of_student) > 0
+            of_teacher.masked_fill_(~known, 1)
+            of_student.masked_fill_(~known, 1)
+            share_t, share_s = known / of_teacher, known / of_student
+        for number, (teacher, student) in enumerate(self.pairs):
+            q_t, q_s = tempered[teacher], tempered[student]
+            if self.common is not None:
+                q_t, q_s = q_t * self.common[:, number], q_s * self.common[:, number]
+            # The correction by log_q is the same on both sides.
+            difference = torch.sub(logits[teacher], logits[student])
+            mean = (q_t * difference).sum(1, keepdim=True).mul_(share_t[number])
+            gap = (of_teacher[number] / of_student[number]).log_()
+            gap = gap.add_(top[teacher] - top[student], alpha=1 / tau)
+            if self.common is not None:
+                gap *= known[number]
+            self.divergence[number, rows] = torch.sub(mean / tau, gap)
+            gradient[student].addcmul_(q_s, share_s[number], value=scale)
+            gradient[student].addcmul_(q_t, share_t[number], value=-scale)
             if not self.distillation.detach_teacher:
-                towards = difference.sub_(gap + divergence).mul_(q_t).mul_(scale)
-                if teacher is None:
-                    for branch, share in enumerate(self.scores.mean_weight):
-                        gradients[branch] += share * towards
+                towards = difference.sub_(mean).mul_(q_t).mul_(share_t[number] * (scale / tau))
+                if teacher == self.scores.n_branches:
+                    gradient[:teacher].addcmul_(self.scores.mean_weight[:, None], towards)
                 else:
-                    gradients[teacher] += towards
+                    gradient[teacher] += towards
 
-    def _comparable(
-        self, of_student: Softmax, teacher: int | None, student: int, rows: slice
-    ) -> Tensor | None:
-        """Rows with a candidate that has both sources and is not excluded, ``[n_block, 1]``.
-
-        None: all have one. The target is never excluded, so only rows whose target lacks a source
-        may have none, and these are few.
-        """
-        if self.absent is None or self.scores.exclude is None:
-            return None
-        absent = self.absent[student]
-        absent = absent if teacher is None else absent | self.absent[teacher]
-        doubtful = absent[self.scores.target[rows]].nonzero().flatten()
-        if not len(doubtful):
-            return None
-        kept = torch.ones(len(of_student.logits), 1, dtype=torch.bool, device=absent.device)
-        kept[doubtful, 0] = ((of_student.logits[doubtful] > UNMASKED) & ~absent).any(1)
-        return None if bool(kept.all()) else kept
+    def _add_products(self, gradient: Tensor, rows: slice) -> None:
+        """What a block's gradient of the logits says of users and items."""
+        user = self.user[:, rows]
+        if user.dtype == torch.float32:
+            torch.bmm(gradient, self.item, out=self.grad_user[:, rows])
+            self.grad_item.baddbmm_(gradient.mT, user)
+        else:  # mixed precision: products of halves, sums of floats
+            gradient = gradient.to(user.dtype)
+            self.grad_user[:, rows] = torch.bmm(gradient, self.item)
+            self.grad_item += torch.bmm(gradient.mT, user)

@@ -12,13 +12,16 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor
 
+from ..data.parts import TARGET_POSITION, TARGET_ROW
 from ..errors import UserError
+from . import device
 from .averaging import WeightAverage
 from .build import build_network, build_objective, build_sampler
 from .candidates import Catalogue
+from .earlier import stack_branches
 from .item_encoder import ID
 from .options import check_options
-from .positions import last_items
+from .positions import Positions, find_positions, last_items, positions_at
 from .scoring import Scorer, ScorerCache
 
 
@@ -93,32 +96,42 @@ class IDMMDistill(SequentialRecommender):
         target = dataset.inter_feat[self.POS_ITEM_ID]
         self.register_buffer("train_count", torch.bincount(target, minlength=self.n_items))
         self.register_buffer("_trained_items", torch.empty(0), persistent=False)
+        self.register_buffer("_pool", torch.empty(0), persistent=False)
         self.register_buffer("_present", torch.empty(0), persistent=False)
+        self.register_buffer("_targets", self.train_count > 0, persistent=False)
         self._derive_from_counts()
-        self.register_load_state_dict_post_hook(lambda model, _: model._derive_from_counts())
+        self.register_load_state_dict_pre_hook(stack_branches)
+        self.register_load_state_dict_post_hook(lambda model, _: model._read_counts())
         # RecBole's trainer never tells a model the epoch, and a run may be resumed: so the model
         # counts its own steps, and keeps the count in its checkpoint.
         self.steps_per_epoch = max(1, dataset.steps_per_epoch(config["train_batch_size"]))
         self.register_buffer("train_steps", torch.zeros((), dtype=torch.long))
+        self._n_steps = 0  # the same number, which the host need not ask a GPU for
         decay = float(config["weight_average"])
         self.weight_average = WeightAverage(self.network, decay) if decay else None
         self._scorers = ScorerCache()
         self._scoring: tuple[int, ...] = tuple(range(len(self.branches)))
 
+    def _read_counts(self) -> None:
+        self._derive_from_counts()
+        self._n_steps = int(self.train_steps)
+
     def _derive_from_counts(self) -> None:
         """Find the items that training saw, and each branch's items with its source."""
-        device = self.train_count.device
         is_trained = self.train_count > 0
-        present = {name: x.to(device) for name, x in self.network.features_present().items()}
+        on = is_trained.device
+        present = {name: x.to(on) for name, x in self.network.features_present().items()}
         present[ID] = is_trained  # an ID that was never trained is no source
         always = torch.ones_like(is_trained)
+        always[0] = False
         self._trained_items = is_trained.nonzero().flatten()
+        self._pool = (is_trained | self._targets).nonzero().flatten()
         self._present = torch.stack([present.get(name, always) for name in self.branches])
 
     @property
     def catalogue(self) -> Catalogue:
         """What the training split says of the items."""
-        return Catalogue(self._trained_items, self.train_count, self._present)
+        return Catalogue(self._trained_items, self.train_count, self._present, self._pool)
 
     # Training
 
@@ -149,31 +162,39 @@ class IDMMDistill(SequentialRecommender):
         """
         if self.training:
             self._average_last_step()
-        item_seq, target_seq = self._item_and_target(interaction)
-        step = int(self.train_steps)
+        item_seq, target_seq, positions = self._item_and_target(interaction)
+        step = self._n_steps
         epoch = step / self.steps_per_epoch
         scores = self.network.score_step(
-            item_seq, target_seq, self.sampler, self.catalogue, epoch, step
+            item_seq, target_seq, positions, self.sampler, self.catalogue, epoch, step
         )
         terms = self.objective(scores).terms
         if self.training:
+            self._n_steps += 1
             self.train_steps += 1
         return terms
 
     def _average_last_step(self) -> None:
         average = self.weight_average
-        if average is not None and average.n_steps < self.train_steps:
+        if average is not None and average.taken < self._n_steps:
             average.update(self.network)
 
-    def _item_and_target(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
-        """Histories and the next item at each of their positions, ``[B, T]`` each."""
+    def _item_and_target(self, interaction: Interaction) -> tuple[Tensor, Tensor, Positions]:
+        """Histories and the next item at each of their positions, ``[B, T]`` each, and where."""
         item_seq = interaction[self.ITEM_SEQ]
         if self.TARGET_SEQ in interaction:
-            return item_seq, interaction[self.TARGET_SEQ]
+            target_seq = interaction[self.TARGET_SEQ]
+            if TARGET_ROW in interaction and not device.on_host(target_seq):
+                where = interaction[TARGET_ROW], interaction[TARGET_POSITION]
+                return item_seq, target_seq, positions_at(target_seq, *where)
+            return item_seq, target_seq, find_positions(target_seq)
         target_seq = torch.zeros_like(item_seq)
         last = interaction[self.ITEM_SEQ_LEN] - 1
         target_seq.scatter_(1, last[:, None], interaction[self.POS_ITEM_ID][:, None])
-        return item_seq, target_seq
+        if device.on_host(target_seq):
+            return item_seq, target_seq, find_positions(target_seq)
+        row = torch.arange(len(last), device=last.device)
+        return item_seq, target_seq, positions_at(target_seq, row, last)
 
     # Prediction
 
@@ -188,7 +209,7 @@ class IDMMDistill(SequentialRecommender):
 
     def _make_scorer(self) -> Scorer:
         network, average = self.network, self.weight_average
-        if average is not None and average.n_steps > 0 and not self.training:
+        if average is not None and average.taken > 0 and not self.training:
             network = average.averaged(network)
         return Scorer(network, self.catalogue)
 

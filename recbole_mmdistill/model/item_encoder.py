@@ -12,13 +12,15 @@ Its constructor's keyword arguments are filled from the options of the same name
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .layers import TransformerBlock
+from .layers import TransformerBlock, Visible
 from .registry import Registry
+from .stacked import LinearStack
 
 ID = "id"
 
@@ -148,52 +150,48 @@ class IMTEncoder(ItemEncoder):
             )
             for _ in range(imt_layers)
         )
-        self.heads = nn.ModuleDict(
-            {
-                source: nn.Sequential(
-                    nn.Linear(hidden_size, hidden_size),
-                    nn.LeakyReLU(),
-                    nn.Linear(hidden_size, hidden_size),
-                )
-                for source in self.sources
-            }
-        )
+        first, last = (LinearStack(len(self.sources), hidden_size, hidden_size) for _ in range(2))
+        self.heads = nn.Sequential(first, nn.LeakyReLU(), last)
 
     def forward(self, inputs: Mapping[str, SourceTokens]) -> Tensor:
         """See :class:`ItemEncoder`."""
+        n_tokens = [inputs[source].tokens.size(1) for source in self.sources]
+        first = list(accumulate(n_tokens, initial=0))[:-1]
         tokens = torch.cat([inputs[source].tokens for source in self.sources], dim=1)
-        visible = self._visible(inputs)
+        visible = Visible.of(self._mask(inputs, first), tokens.dtype)
         hidden = tokens
         for block in self.blocks:
-            hidden = block(hidden, mask=visible)
-        vectors, first = [], 0
-        for source in self.sources:
-            vector = self.heads[source](hidden[:, first])
-            vectors.append(tokens[:, first] + vector if self.residual else vector)
-            first += inputs[source].tokens.size(1)
-        return torch.stack(vectors)
+            hidden = block(hidden, visible)
+        vectors = self.heads(torch.stack([hidden[:, place] for place in first]))
+        if not self.residual:
+            return vectors
+        return vectors + torch.stack([tokens[:, place] for place in first])
 
     def reset_parameters(self) -> None:
         """With the residual, let the exchange add nothing at first.
 
         A transformer of random weights would only blur what the sources say for themselves.
         """
-        if not self.residual:
-            return
-        for head in self.heads.values():
-            *_, weight, _ = head.parameters()
+        if self.residual:
+            *_, weight, _ = self.heads.parameters()
             nn.init.zeros_(weight)
 
-    def _visible(self, inputs: Mapping[str, SourceTokens]) -> Tensor:
-        """Which query may see which key: ``[n_items, 1, n_tokens, n_tokens]``."""
+    def _mask(self, inputs: Mapping[str, SourceTokens], first: Sequence[int]) -> Tensor:
+        """Which query may see which key: bool ``[n_items, 1, n_tokens, n_tokens]``.
+
+        ``first`` says where each source's tokens begin.
+        """
         key_is_real = torch.cat([inputs[source].mask for source in self.sources], dim=1)
-        visible = key_is_real[:, None, None, :]
-        if not self.id_mask:
-            return visible.expand(-1, -1, key_is_real.size(1), -1)
-        is_id = torch.cat(
-            [torch.full((inputs[source].mask.size(1),), source == ID) for source in self.sources]
-        ).to(key_is_real.device)
-        return visible & (is_id[:, None] | ~is_id[None, :])
+        n_tokens = key_is_real.size(1)
+        visible = key_is_real[:, None, None, :].expand(-1, -1, n_tokens, -1)
+        if not self.id_mask or ID not in self.sources:
+            return visible
+        start = first[self.sources.index(ID)]
+        end = start + inputs[ID].mask.size(1)
+        visible = visible.clone()
+        visible[:, :, :start, start:end] = False
+        visible[:, :, end:, start:end] = False
+        return visible
 
 
 class _FusingEncoder(ItemEncoder):

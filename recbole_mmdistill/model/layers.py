@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from . import device
+from .stacked import LinearStack, PositionStack, layer_norm, linear, select
 
 _CHUNK = 512  # rows: with an inner_size of 256 a buffer is 512 KiB, which stays in the cache
 
@@ -24,7 +27,7 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Zero elements of ``x`` (any shape) at random, and scale the others, while training."""
-        if not self.training or self.p == 0 or x.is_cuda:
+        if not self.training or self.p == 0 or not device.on_host(x):
             return super().forward(x)
         draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
         draws.random_(-(2**63), None)  # type: ignore[call-overload]
@@ -72,8 +75,8 @@ class FeedForward(nn.Sequential):
         """Map ``[..., hidden_size]`` to the same shape."""
         first, activation, second = self
         rows = x.numel() // x.size(-1)
-        autocast = torch.is_autocast_enabled(x.device.type)
-        if x.is_cuda or autocast or not isinstance(activation, nn.ReLU) or rows <= _CHUNK:
+        chunked = isinstance(first, nn.Linear) and isinstance(activation, nn.ReLU)
+        if not chunked or rows <= _CHUNK or not device.on_host(x) or device.lower_precision(x):
             return super().forward(x)
         parameters = (first.weight, first.bias, second.weight, second.bias)
         return _ChunkedReLUNetwork.apply(x.reshape(rows, -1), *parameters).view(x.shape)
@@ -135,6 +138,8 @@ class TransformerBlock(nn.Module):
         Whether the attention's linear maps have a bias.
     layer_norm_eps : float
         Added to the variance for numerical stability.
+    n_stacked : int, optional
+        Blocks of this shape, each for its own slice of an input with one axis more, the first.
     """
 
     def __init__(
@@ -147,25 +152,26 @@ class TransformerBlock(nn.Module):
         hidden_act: str = "gelu",
         attn_bias: bool = True,
         layer_norm_eps: float = 1e-12,
+        n_stacked: int | None = None,
     ) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.attn_dropout_prob = attn_dropout_prob
-        self.qkv = nn.Linear(hidden_size, 3 * hidden_size, bias=attn_bias)
-        self.attn_output = nn.Linear(hidden_size, hidden_size, bias=attn_bias)
-        self.attn_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.qkv = linear(n_stacked, hidden_size, 3 * hidden_size, attn_bias)
+        self.attn_output = linear(n_stacked, hidden_size, hidden_size, attn_bias)
+        self.attn_norm = layer_norm(n_stacked, hidden_size, layer_norm_eps)
         self.feed_forward = FeedForward(
-            nn.Linear(hidden_size, inner_size),
+            linear(n_stacked, hidden_size, inner_size),
             ACTIVATIONS[hidden_act](),
-            nn.Linear(inner_size, hidden_size),
+            linear(n_stacked, inner_size, hidden_size),
         )
-        self.ffn_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.ffn_norm = layer_norm(n_stacked, hidden_size, layer_norm_eps)
         self.dropout = Dropout(hidden_dropout_prob)
 
     def forward(
         self,
         x: Tensor,
-        mask: Tensor | None = None,
+        visible: Visible | None = None,
         causal: bool = False,
         positions: PositionIndex | None = None,
     ) -> Tensor:
@@ -174,11 +180,9 @@ class TransformerBlock(nn.Module):
         Parameters
         ----------
         x : Tensor
-            ``[batch_size, n_tokens, hidden_size]``.
-        mask : Tensor, optional
-            Bool, broadcastable to ``[batch_size, n_heads, n_tokens, n_tokens]``; True where the
-            query (third axis) may see the key (last axis). A query that may see no key at all
-            reads nothing: its attention output is zero.
+            ``[batch_size, n_tokens, hidden_size]``; of a stack ``[n_stacked, batch_size, ...]``.
+        visible : Visible, optional
+            Which token may see which.
         causal : bool
             Each token sees itself and those before it.
         positions : tuple of Tensor, optional
@@ -188,45 +192,66 @@ class TransformerBlock(nn.Module):
         Returns
         -------
         Tensor
-            ``[batch_size, n_tokens, hidden_size]``, or ``[n_results, hidden_size]``.
+            Of the shape of ``x``, or ``[n_results, hidden_size]``, of a stack
+            ``[n_stacked, n_results, hidden_size]``.
         """
-        batch_size, n_tokens, hidden_size = x.shape
-        qkv = self.qkv(x).view(batch_size, n_tokens, 3, self.n_heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each [batch, heads, tokens, head_size]
-        blind = None
-        if mask is not None:
-            # A softmax over no key is 0/0. Such a query is shown every key, and its output dropped.
-            blind = ~mask.any(dim=-1, keepdim=True)
-            mask = mask | blind
+        heads = self.qkv(x).unflatten(-1, (3, self.n_heads, -1))
+        query, key, value = heads.flatten(0, -5).permute(2, 0, 3, 1, 4)  # [batch, heads, tokens, _]
         attended = F.scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=mask,
+            attn_mask=None if visible is None else visible.bias,
             dropout_p=self.attn_dropout_prob if self.training else 0.0,
             is_causal=causal,
         )
-        if blind is not None:
-            attended = attended.masked_fill(blind, 0.0)
-        attended = attended.transpose(1, 2).reshape(batch_size, n_tokens, hidden_size)
+        if visible is not None:
+            attended = attended.masked_fill(visible.blind, 0.0)
+        attended = attended.transpose(1, 2).reshape(x.shape)
         if positions is not None:
-            x, attended = x[positions], attended[positions]
+            x, attended = select(x, positions), select(attended, positions)
         x = self.attn_norm(x + self.dropout(self.attn_output(attended)))
         return self.ffn_norm(x + self.dropout(self.feed_forward(x)))
 
 
+class Visible(NamedTuple):
+    """Which tokens of a sequence may see which others.
+
+    Attributes
+    ----------
+    bias : Tensor
+        Added to attention scores, ``[batch_size, 1, n_tokens, n_tokens]``: -inf where the query
+        (third axis) may not see the key (last axis).
+    blind : Tensor
+        Queries that may see no key at all, bool ``[batch_size, 1, n_tokens, 1]``. A softmax over no
+        key is 0/0: so they are shown every key, and their output is dropped.
+    """
+
+    bias: Tensor
+    blind: Tensor
+
+    @classmethod
+    def of(cls, mask: Tensor, dtype: torch.dtype) -> Visible:
+        """Give it for a bool mask of the shape of ``bias``, True where a query may see a key."""
+        blind = ~mask.any(dim=-1, keepdim=True)
+        bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+        return cls(bias.masked_fill_(~(mask | blind), -torch.inf), blind)
+
+
 def init_weights(module: nn.Module, initializer_range: float) -> None:
     """Draw weights from a normal distribution of this deviation, as RecBole's models do."""
-    if isinstance(module, (nn.Linear, nn.Embedding)):
+    if isinstance(module, (nn.Linear, nn.Embedding, LinearStack, PositionStack)):
         nn.init.normal_(module.weight, std=initializer_range)
-    if isinstance(module, nn.Linear) and module.bias is not None:
+    if isinstance(module, (nn.Linear, LinearStack)) and module.bias is not None:
         nn.init.zeros_(module.bias)
 
 
 def gather_rows(table: Tensor, index: Tensor) -> Tensor:
-    """Rows of ``table`` ``[n, d]`` at ``index`` (any shape): ``[*index.shape, d]``.
+    """Rows of tables side by side ``[n_tables, n, d]``: ``[n_tables, *index.shape, d]``.
 
     An embedding look-up, because its backward pass is deterministic on CUDA and that of plain
     indexing is not.
     """
-    return F.embedding(index, table)
+    side_by_side = table.transpose(0, 1).flatten(1)
+    rows = F.embedding(index, side_by_side).unflatten(-1, (len(table), -1))
+    return rows.movedim(-2, 0)

@@ -132,11 +132,12 @@ class Distillation(Loss):
         teaching = scores.mean_logits if teacher is None else scores.logits[teacher]
         if self.detach_teacher:
             teaching = teaching.detach()
+        log_q = scores.log_q_of_rows()
         tempered = []
         for logits in (teaching, scores.logits[student]):
             logits = logits / tau
-            if scores.row_log_q is not None:
-                logits = logits - scores.row_log_q * (1 - 1 / tau)
+            if log_q is not None:
+                logits = logits - log_q * (1 - 1 / tau)
             if scores.absent is not None:
                 absent = scores.absent[student]
                 absent = absent if teacher is None else absent | scores.absent[teacher]
@@ -187,7 +188,7 @@ class CombinationLoss(Loss):
         zero = scores.user.new_zeros(())
         if scores.n_branches == 1 or scores.weight is None or not scores.weight.requires_grad:
             return zero
-        mean = (scores.weight[:, None] * scores.logits.detach()).sum(0)
+        mean = scores.final(scores.weight, scores.logits.detach())
         loss = F.cross_entropy(mean, scores.target)
         loss = loss if self.is_counted else loss - loss.detach()
         return loss + self.of_new_items(scores)
@@ -200,19 +201,24 @@ class CombinationLoss(Loss):
         assert combination.log_missing_factor is not None and scores.present is not None
         number = combination.id_branch
         with torch.no_grad():
-            generator = torch.Generator(scores.user.device).manual_seed(scores.step)
+            generator = seeded(scores.user.device, scores.step)
             draw = partial(torch.rand, generator=generator, device=scores.user.device)
             row = draw(scores.n_rows).argsort()[:NEW_ITEM_ROWS]
             present = scores.present.clone()
             present[number] &= draw(present.size(1)) >= NEW_ITEM_SHARE
             weight = combination.in_training(present, new_item_weight=1.0)
             some = scores.of_rows(row)
-            mean = (weight[:, None] * some.logits).sum(0)
+            mean = some.final(weight, some.logits)
         factor = combination.log_missing_factor[number]
         factor = (factor - factor.detach()).exp()  # 1, since the weights have its value already
         mean = mean * torch.where(present[number], 1.0, factor)
         loss = F.cross_entropy(mean, some.target)
         return loss - loss.detach()
+
+
+def seeded(on: torch.device, seed: int) -> torch.Generator:
+    """Random numbers apart from those of everything else."""
+    return torch.Generator(on).manual_seed(seed)
 
 
 def ramp(epoch: float, ramp_epochs: float) -> float:

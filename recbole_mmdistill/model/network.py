@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from .candidates import CandidateSampler, Catalogue, excluded_candidates, items_of_step
+from . import device
+from .candidates import CandidateSampler, Catalogue, items_of_step
 from .combine import Combination, centre
 from .feature_lookup import SourceEmbedding
 from .item_encoder import ID, ItemEncoder, SourceTokens
 from .layers import SourceDropout
-from .positions import Positions, find_positions
+from .positions import Positions
 from .repeats import RepeatBias
 from .step_scores import StepScores
 from .user_encoder import UserEncoder
@@ -89,6 +90,7 @@ class Network(nn.Module):
         self,
         item_seq: Tensor,
         target_seq: Tensor,
+        positions: Positions,
         sampler: CandidateSampler,
         catalogue: Catalogue,
         epoch: float,
@@ -100,6 +102,8 @@ class Network(nn.Module):
         ----------
         item_seq, target_seq : Tensor
             Histories and the next item at each of their positions, ``[B, T]``; 0 = none.
+        positions : Positions
+            Where there is a next item.
         sampler : CandidateSampler
             Chooses the candidates.
         catalogue : Catalogue
@@ -111,24 +115,26 @@ class Network(nn.Module):
         -------
         StepScores
         """
-        positions = find_positions(target_seq)
         target = positions.target
-        chosen = sampler.choose(target, catalogue.trained_items)
-        items = items_of_step(chosen, item_seq, catalogue.present.size(1))
+        chosen = sampler.choose(target, catalogue.pool)
+        items = items_of_step(
+            chosen, item_seq, catalogue.present.size(1), are_all=chosen is catalogue.pool
+        )
         vectors = self.encode_items(items.item)
-        user = self._user_states(self.source_dropout(vectors), items.position[item_seq], positions)
+        user = self._user_states(self.source_dropout(vectors), items.history, positions)
         present = catalogue.present[:, chosen]
         counts = present.float()
         log_q = sampler.log_q(chosen, len(target), catalogue)
-        if log_q is not None:  # so that the sample's mean is that of the catalogue
-            counts = counts * (-log_q).exp()
+        exclude = None
+        if log_q is not None:
+            counts = counts * (-log_q).exp()  # so that the sample's mean is that of the catalogue
+            exclude = items.position[torch.cat([item_seq, target_seq], dim=1)]
         repeats = None
         if self.repeat_bias is not None:
             repeats = self.repeat_bias.candidates(
                 item_seq, positions.row, positions.position, items.position, items.n_candidates
             )
         of_candidates = vectors[:, : items.n_candidates]
-        is_sample = sampler.is_sample
         return StepScores(
             user=user,
             item=centre(of_candidates, of_candidates, counts),
@@ -136,9 +142,10 @@ class Network(nn.Module):
             present=present,
             weight=self.combination.in_training(present),
             log_q=log_q,
-            exclude=excluded_candidates(item_seq, target_seq, items) if is_sample else None,
-            group=positions.row if is_sample else None,
+            exclude=exclude,
+            group=None if exclude is None else positions.row,
             repeats=repeats,
+            padding=None if device.on_host(chosen) else chosen == 0,
             combination=self.combination,
             epoch=epoch,
             step=step,
@@ -150,10 +157,10 @@ class Network(nn.Module):
         ``vectors`` ``[n_branches, n_encoded, hidden_size]``; ``index`` ``[B, T]``, where each item
         of a history stands in them.
         """
-        branches = range(len(self.branches))
         parts = []
         for group in positions.groups:
-            read = index[group.row, : group.seq_len]
+            of_group = index if group.row is None else index[group.row]
+            read = of_group[:, : group.seq_len]
             where = group.row_index, group.position_index
-            parts.append(self.user_encoder(vectors, read, where, branches))
-        return torch.cat(parts, dim=1)
+            parts.append(self.user_encoder(vectors, read, where))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

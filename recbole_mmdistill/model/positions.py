@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from . import device
 
 _WORTH_SPLITTING = 0.1  # share of padding below which one encoder call is cheaper than several
 _N_GROUPS = 4
@@ -19,15 +20,15 @@ class Group(NamedTuple):
 
     Attributes
     ----------
-    row : Tensor
-        The histories' rows in the batch, ``[n_histories]``.
+    row : Tensor or None
+        The histories' rows in the batch, ``[n_histories]``; None: all.
     seq_len : int
         How many of their positions are read.
     row_index, position_index : Tensor
         Where a next item is predicted, ``[n_targets]`` each; ``row_index`` counts in ``row``.
     """
 
-    row: Tensor
+    row: Tensor | None
     seq_len: int
     row_index: Tensor
     position_index: Tensor
@@ -67,13 +68,13 @@ def find_positions(target_seq: Tensor) -> Positions:
     -------
     Positions
     """
+    if not device.on_host(target_seq):
+        return positions_at(target_seq, *target_seq.nonzero(as_tuple=True))
     seq_len = target_seq.size(1)
-    counted = torch.arange(1, seq_len + 1, device=target_seq.device)
-    length = ((target_seq > 0) * counted).amax(1).cpu()
+    length = ((target_seq > 0) * torch.arange(1, seq_len + 1)).amax(1)
     groups, targets, rows, positions = [], [], [], []
     for row in _split_by_length(length):
         longest = int(length[row].max())
-        row = row.to(target_seq.device)
         part = target_seq[row, :longest]
         row_index, position_index = part.nonzero(as_tuple=True)
         groups.append(Group(row, longest, row_index, position_index))
@@ -81,6 +82,24 @@ def find_positions(target_seq: Tensor) -> Positions:
         rows.append(row[row_index])
         positions.append(position_index)
     return Positions(groups, torch.cat(targets), torch.cat(rows), torch.cat(positions))
+
+
+def positions_at(target_seq: Tensor, row: Tensor, position: Tensor) -> Positions:
+    """Say where the targets are, where this is known: all histories are read in one call.
+
+    Parameters
+    ----------
+    target_seq : Tensor
+        Next item at every position, ``[batch_size, seq_len]``.
+    row, position : Tensor
+        The places of the targets in it, ``[n_targets]`` each.
+
+    Returns
+    -------
+    Positions
+    """
+    group = Group(None, target_seq.size(1), row, position)
+    return Positions([group], target_seq[row, position], row, position)
 
 
 def _split_by_length(length: Tensor) -> list[Tensor]:

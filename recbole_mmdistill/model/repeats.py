@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 # Adam moves a weight by about the learning rate a step, and a log-odds has farther to go than
 # weights that begin near 0.02.
@@ -19,10 +20,10 @@ class RepeatCandidates(NamedTuple):
     Attributes
     ----------
     position : Tensor
-        ``[n_rows, T]``, positions among the candidates. Each is named at least once; the rest of
-        a row names one of them again, or a position that gets the bias 0 if there are none.
+        ``[n_rows, T]``, positions among the candidates, each named once; the rest of a row is
+        ``n_candidates``, which stands for none.
     bias : Tensor
-        ``[n_rows, T]``; the same wherever a row names the same position.
+        ``[n_rows, T]``.
     """
 
     position: Tensor
@@ -70,7 +71,9 @@ class RepeatBias(nn.Module):
         latest = (distance >= 0) & (_next_occurrence(item_seq)[row] > position[:, None])
         latest &= item_seq[row] > 0
         doubling = torch.log2(distance.clamp(min=0) + 1.0).long()
-        return torch.where(latest, self.weight[doubling] * _LEARNING_RATE_FACTOR, 0.0), latest
+        return torch.where(
+            latest, F.embedding(doubling, self.weight[:, None])[..., 0] * _LEARNING_RATE_FACTOR, 0.0
+        ), latest
 
     def candidates(
         self, item_seq: Tensor, row: Tensor, position: Tensor, index: Tensor, n_candidates: int
@@ -82,8 +85,8 @@ class RepeatBias(nn.Module):
         item_seq, row, position
             As for :meth:`forward`.
         index : Tensor
-            Position of each item id among the candidates, ``[n_items]``; one outside
-            ``0 .. n_candidates - 1`` is of none.
+            Position of each item id among the candidates, ``[n_items]``; ``n_candidates`` for one
+            that is none.
         n_candidates : int
             How many candidates there are.
 
@@ -92,16 +95,7 @@ class RepeatBias(nn.Module):
         RepeatCandidates
         """
         bias, latest = self(item_seq, row, position)
-        found = index[item_seq][row]
-        known = latest & (found >= 0) & (found < n_candidates)
-        # What is left of a row says once more, without gradient, what its last known item says.
-        last = (known * torch.arange(1, known.size(1) + 1, device=known.device)).argmax(1)[:, None]
-        some = known.any(1, keepdim=True)
-        filler = torch.where(some, found.gather(1, last), 0)
-        filler_bias = torch.where(some, bias.detach().gather(1, last), 0.0)
-        return RepeatCandidates(
-            torch.where(known, found, filler), torch.where(known, bias, filler_bias)
-        )
+        return RepeatCandidates(torch.where(latest, index[item_seq][row], n_candidates), bias)
 
 
 def _next_occurrence(item_seq: Tensor) -> Tensor:

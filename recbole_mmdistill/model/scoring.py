@@ -77,7 +77,9 @@ class Scorer:
         """
         row = torch.arange(len(item_seq), device=item_seq.device)
         last = row, (item_seq_len - 1).clamp(min=0)
-        states = self.network.user_encoder(self.vectors, item_seq, last, branches)
+        states = self.network.user_encoder(self.vectors, item_seq, last)
+        if len(branches) < len(states):
+            states = torch.stack([states[branch] for branch in branches])
         states = states.masked_fill((item_seq_len == 0)[:, None], 0)
         return states.transpose(0, 1).flatten(1)
 

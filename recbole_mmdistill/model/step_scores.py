@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from . import device
 from .combine import Combination
 from .repeats import RepeatCandidates
 
@@ -39,12 +40,14 @@ class StepScores:
         Log-probability of each candidate to be one, ``[n_candidates]``. None: it is certain.
     exclude : Tensor or None
         Candidates that rows of a group do not compete against unless one is the row's target,
-        positions ``[n_groups, n_excluded]``.
+        positions ``[n_groups, n_excluded]``; ``n_candidates`` stands for none.
     group : Tensor or None
         Each row's group in ``exclude``, ``[n_rows]``.
     repeats : RepeatCandidates or None
         The candidates that each row's history holds. They are candidates for certain, so neither
         ``log_q`` nor ``exclude`` is for them; their bias is part of every branch's score.
+    padding : Tensor or None
+        Bool ``[n_candidates]``: places that no candidate takes, absent in every branch. None: none.
     combination : Combination or None
         What made ``weight``.
     epoch : float
@@ -62,6 +65,7 @@ class StepScores:
     exclude: Tensor | None = None
     group: Tensor | None = None
     repeats: RepeatCandidates | None = None
+    padding: Tensor | None = None
     combination: Combination | None = None
     epoch: float = 0.0
     step: int = 0
@@ -76,6 +80,11 @@ class StepScores:
         """How many rows there are."""
         return self.user.size(1)
 
+    @property
+    def n_candidates(self) -> int:
+        """How many candidates there are."""
+        return self.item.size(1)
+
     @cached_property
     def logits(self) -> Tensor:
         """Every branch's logits, ``[n_branches, n_rows, n_candidates]``, float32.
@@ -83,29 +92,47 @@ class StepScores:
         The branch's score with the repeat bias, less ``log_q``; a candidate that is absent or
         excluded has a logit that never wins.
         """
-        logits = (self.user @ self.item.mT).float()
-        if self.row_log_q is not None:
-            logits = logits - self.row_log_q
-        if self.repeats is not None:
-            bias = logits.new_zeros(logits.shape[1:])
-            logits = logits + bias.scatter(
-                1, self.repeats.position, self.repeats.bias.to(bias.dtype)
-            )
-        if self.absent is not None:
-            logits = logits.masked_fill(self.absent[:, None], MASKED)
+        logits = (self.user @ self.item.mT).float() + self.row_offset()
+        return logits if self.absent is None else logits.masked_fill(self.absent[:, None], MASKED)
+
+    def row_offset(self, rows: slice = slice(None)) -> Tensor:
+        """What is added to the scores of some rows in every branch, ``[n_some, n_candidates]``."""
+        target = self.target[rows, None]
+        # One column more, where positions of no candidate write.
+        shape = len(target), self.n_candidates + 1
+        offset = torch.zeros(shape, dtype=torch.float32, device=target.device)
+        if self.log_q is not None:
+            offset[:, :-1] -= self.log_q
         if self.exclude is not None and self.group is not None:
-            excluded = torch.zeros(logits.shape[1:], dtype=torch.bool, device=logits.device)
-            excluded.scatter_(1, self.exclude[self.group], True)
-            excluded.scatter_(1, self.target[:, None], False)
-            if self.repeats is not None:
-                excluded.scatter_(1, self.repeats.position, False)
-            logits = logits.masked_fill(excluded, MASKED)
-        return logits
+            of_target = offset.gather(1, target)
+            offset.scatter_(1, self.exclude[self.group[rows]], MASKED)
+            offset.scatter_(1, target, of_target)
+        if self.repeats is not None:
+            position, bias = self.repeats.position[rows], self.repeats.bias[rows]
+            offset = offset.scatter(1, position, bias.to(offset.dtype))
+        return offset[:, :-1]
+
+    def log_q_of_rows(self, rows: slice = slice(None)) -> Tensor | None:
+        """``log_q`` as it is for some rows, ``[n_candidates]`` or ``[n_some, n_candidates]``."""
+        if self.log_q is None or self.repeats is None:
+            return self.log_q
+        position = self.repeats.position[rows]
+        log_q = self.log_q.new_zeros(len(position), self.n_candidates + 1)
+        log_q[:, :-1] = self.log_q
+        return log_q.scatter_(1, position, 0.0)[:, :-1]
+
+    def final(self, weight: Tensor, logits: Tensor) -> Tensor:
+        """Logits of the final score ``[n_rows, n_candidates]``, from those of the branches.
+
+        ``weight`` is ``[n_branches, n_candidates]`` or ``[n_branches, 1]``.
+        """
+        mean = (weight[:, None] * logits).sum(0)
+        return mean if self.padding is None else mean.masked_fill(self.padding, MASKED)
 
     @cached_property
     def mean_logits(self) -> Tensor:
         """Logits of the final score, ``[n_rows, n_candidates]``; no gradient to its weights."""
-        return (self.mean_weight[:, None] * self.logits).sum(0)
+        return self.final(self.mean_weight, self.logits)
 
     @cached_property
     def mean_weight(self) -> Tensor:
@@ -115,18 +142,12 @@ class StepScores:
         return torch.full((self.n_branches, 1), 1 / self.n_branches, device=self.user.device)
 
     @cached_property
-    def row_log_q(self) -> Tensor | None:
-        """What is subtracted from the logits, ``[n_candidates]`` or ``[n_rows, n_candidates]``."""
-        if self.log_q is None or self.repeats is None:
-            return self.log_q
-        index = self.repeats.position
-        return self.log_q.expand(len(index), -1).scatter(1, index, 0.0)
-
-    @cached_property
     def absent(self) -> Tensor | None:
-        """Opposite of ``present``; None if no candidate lacks a source."""
+        """Opposite of ``present``; None if it is known that no candidate lacks a source."""
         absent = None if self.present is None else ~self.present
-        return None if absent is None or not bool(absent.any()) else absent
+        if absent is not None and device.on_host(absent) and not bool(absent.any()):
+            return None
+        return absent
 
     @cached_property
     def valid(self) -> Tensor:

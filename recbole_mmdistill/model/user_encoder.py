@@ -7,6 +7,7 @@ Which branches read a history together is all that tells one from another: a new
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import reduce
 
 import torch
@@ -24,27 +25,39 @@ class UserEncoder(nn.Module):
     of the next item by a linear map of the state. A branch by itself has an encoder of its own
     (ODMT, section 3.3) and no map.
 
+    Encoders of one shape are one module where their class allows it, see
+    :class:`.sequence_encoder.SequenceEncoder`.
+
     Parameters
     ----------
     groups : sequence of sequence of int
         Every branch of the model once.
     make_encoder : callable
-        Makes a sequence encoder.
+        Makes a sequence encoder, with ``n_stacked=n`` one for n groups.
+    is_stackable : bool
+        Whether it can do so.
     """
 
     def __init__(
-        self, groups: Sequence[Sequence[int]], make_encoder: Callable[[], SequenceEncoder]
+        self,
+        groups: Sequence[Sequence[int]],
+        make_encoder: Callable[..., SequenceEncoder],
+        is_stackable: bool = False,
     ) -> None:
         super().__init__()
         self.groups = [list(group) for group in groups]
+        self.is_stacked = is_stackable
+        self.is_separate = self.groups == [[branch] for branch in range(len(groups))]
         self._group_of = {branch: number for number, group in enumerate(groups) for branch in group}
-        encoders = [make_encoder() for _ in groups]
+        if is_stackable:
+            encoders = [make_encoder(n_stacked=len(groups))]
+        else:
+            encoders = [make_encoder() for _ in groups]
         self.encoders = nn.ModuleList(encoders)
         self.maps = nn.ModuleList()
+        size = encoders[0].hidden_size
         for branch in range(len(self._group_of)):
-            group = self._group_of[branch]
-            size = encoders[group].hidden_size
-            alone = len(self.groups[group]) == 1
+            alone = len(self.groups[self._group_of[branch]]) == 1
             self.maps.append(nn.Identity() if alone else nn.Linear(size, size))
 
     def reset_parameters(self) -> None:
@@ -53,18 +66,52 @@ class UserEncoder(nn.Module):
             if isinstance(state_map, nn.Linear):
                 nn.init.eye_(state_map.weight)
 
-    def parameters_of(self, branch: int) -> list[nn.Parameter]:
-        """The parameters that serve one branch alone."""
-        of_map = list(self.maps[branch].parameters())
-        return of_map or list(self.encoders[self._group_of[branch]].parameters())
+    def gradients_of(self, branch: int) -> list[Tensor]:
+        """Gradients of the parameters that serve one branch alone."""
+        group = self._group_of[branch]
+        own = list(self.maps[branch].parameters())
+        if own or not self.is_stacked:
+            parameters = own or self.encoders[group].parameters()
+            return [p.grad for p in parameters if p.grad is not None]
+        return [
+            p.grad.unflatten(0, (len(self.groups), -1))[group]
+            for p in self.encoders.parameters()
+            if p.grad is not None
+        ]
 
-    def forward(
-        self,
-        vectors: Tensor,
-        index: Tensor,
-        positions: PositionIndex,
-        branches: Sequence[int],
-    ) -> Tensor:
+    @torch.no_grad()
+    def part(self, groups: Sequence[int]) -> UserEncoder:
+        """Give a copy that reads for some groups alone.
+
+        Parameters
+        ----------
+        groups : sequence of int
+            Places in ``groups``, rising.
+
+        Returns
+        -------
+        UserEncoder
+            Its branches are those of the groups, in the same order, numbered anew.
+        """
+        kept = [self.groups[group] for group in groups]
+        branches = sorted(branch for group in kept for branch in group)
+        part = deepcopy(self)
+        part.groups = [[branches.index(branch) for branch in group] for group in kept]
+        part.is_separate = part.groups == [[branch] for branch in range(len(kept))]
+        part._group_of = {branch: n for n, group in enumerate(part.groups) for branch in group}
+        part.maps = nn.ModuleList(part.maps[branch] for branch in branches)
+        if not self.is_stacked:
+            part.encoders = nn.ModuleList(part.encoders[group] for group in groups)
+            return part
+        for parameter in part.encoders.parameters():
+            by_group = parameter.data.unflatten(0, (len(self.groups), -1))
+            parameter.data = by_group[list(groups)].flatten(0, 1)
+        for module in part.encoders.modules():
+            if isinstance(module, nn.Conv1d):
+                module.groups = len(kept)
+        return part
+
+    def forward(self, vectors: Tensor, index: Tensor, positions: PositionIndex) -> Tensor:
         """Read histories.
 
         Parameters
@@ -75,25 +122,31 @@ class UserEncoder(nn.Module):
             Histories as rows of ``vectors``, ``[B, T]``.
         positions : tuple of Tensor
             History and position of each state that is wanted, ``[n_states]`` both.
-        branches : sequence of int
-            Branches that are wanted.
 
         Returns
         -------
         Tensor
-            ``[len(branches), n_states, hidden_size]``.
+            ``[n_branches, n_states, hidden_size]``.
         """
-        state = {
-            group: self.encoders[group](gather_rows(self._sum(vectors, group), index), positions)
-            for group in dict.fromkeys(self._group_of[branch] for branch in branches)
-        }
+        read = gather_rows(self._sums(vectors), index)
+        if self.is_stacked:
+            states = self.encoders[0](read, positions)
+        else:
+            of_group = [encoder(x, positions) for encoder, x in zip(self.encoders, read)]
+            states = torch.stack(of_group)
+        if self.is_separate:
+            return states
         return torch.stack(
-            [self.maps[branch](state[self._group_of[branch]]) for branch in branches]
+            [state_map(states[self._group_of[b]]) for b, state_map in enumerate(self.maps)]
         )
 
-    def _sum(self, vectors: Tensor, group: int) -> Tensor:
-        """What a group's encoder reads of each item, ``[n_items, hidden_size]``."""
-        return reduce(torch.add, (vectors[branch] for branch in self.groups[group]))
+    def _sums(self, vectors: Tensor) -> Tensor:
+        """What each group reads of each item, ``[n_groups, n_items, hidden_size]``."""
+        if self.is_separate:
+            return vectors
+        return torch.stack(
+            [reduce(torch.add, (vectors[branch] for branch in group)) for group in self.groups]
+        )
 
 
 def _separate(branches: Sequence[str]) -> list[list[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from . import approximate
 from .histories import Histories
 from .manifest import Branch, Manifest, replacing_folder, write_manifest
 from .models import ScoringModel
+from .reader import onnx_operators
 from .recommender import Recommender
 from .runtime import ENCODER, INDEX, TOKENS, Runtime, recovered
 from .tables import DTYPES, FLOAT32, Table, compress
 
-_OPSET = 17
+_OPSET = 20
 _COMPARED = 2000  # histories by which an export is compared with its checkpoint
 _K = 10
 _FARTHEST = 1e-4  # that a score of a float32 export may be from the checkpoint's, relative to 1
@@ -66,19 +67,16 @@ class Exported:
     ----------
     folder : Path
     manifest : Manifest
-    sizes : dict of str to int
-        Bytes of each file.
     """
 
     folder: Path
     manifest: Manifest
-    sizes: dict[str, int] = field(default_factory=dict)
 
     def text(self) -> str:
         """Give it in a few lines."""
         made, measured = self.manifest, self.manifest.measured
         branches = ", ".join(branch.name for branch in made.branches)
-        total = sum(self.sizes.values()) / 2**20
+        total = sum(facts["size"] for facts in made.files.values()) / 2**20
         lines = [
             f"{made.model} with {made.n_items - 1:,} items and the branches {branches}: "
             f"{total:,.1f} MiB in {made.dtype}.",
@@ -125,14 +123,12 @@ def export(request: Request) -> Exported:
         recommender = Recommender.from_checkpoint(request.checkpoint, device="cpu")
         if request.branches:
             recommender = recommender.with_sources(request.branches)
-        manifest = _write(recommender, folder, request)
-        write_manifest(folder, manifest)
-    sizes = {path.name: path.stat().st_size for path in request.output.iterdir()}
-    return Exported(request.output, manifest, sizes)
+        manifest = write_manifest(folder, _write(recommender, folder, request))
+    return Exported(request.output, manifest)
 
 
 def _check_packages() -> None:
-    for package in ("onnx", "onnxruntime"):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
         try:
             __import__(package)
         except ModuleNotFoundError:
@@ -218,21 +214,25 @@ def _write_encoder(
     model: ScoringModel, branches: Sequence[str], read_width: int, path: Path
 ) -> None:
     """Write what reads histories as an ONNX model, for any number and length of them."""
-    vectors = torch.zeros(2, min(3, model.max_length), read_width)
-    length = torch.tensor([vectors.size(1), 1])
-    axes = {"vectors": {0: "batch", 1: "length"}, "length": {0: "batch"}, "states": {0: "batch"}}
+    longest = model.max_length
+    vectors = torch.zeros(3, min(7, longest), read_width)  # small sizes are taken for constants
+    length = torch.ones(len(vectors), dtype=torch.long)
+    n_histories = torch.export.Dim("n_histories", min=1, max=2**20)
+    seq_len = torch.export.Dim("seq_len", min=1, max=longest) if longest > 1 else None
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        # The exporter by torch.export unrolls a GRU, and does not take all backbones.
         torch.onnx.export(
             model.reader(branches).eval(),
             (vectors, length),
             str(path),
-            dynamo=False,
+            dynamo=True,
+            verbose=False,
+            external_data=False,
             opset_version=_OPSET,
             input_names=["vectors", "length"],
             output_names=["states"],
-            dynamic_axes=axes,
+            custom_translation_table=onnx_operators(),
+            dynamic_shapes={"vectors": {0: n_histories, 1: seq_len}, "length": {0: n_histories}},
         )
 
 

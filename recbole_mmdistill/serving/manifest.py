@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +88,17 @@ class Manifest:
         return sum(branch.width for branch in self.branches)
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest of a folder, with the sizes and hashes of the files that are there."""
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest of a folder, and give it with sizes and hashes of the files there."""
     files = {
         path.name: {"size": path.stat().st_size, "sha256": sha256(path)}
         for path in sorted(folder.iterdir())
         if path.name != NAME
     }
-    plain = {"format": FORMAT, "version": VERSION, **asdict(manifest), "files": files}
+    manifest = replace(manifest, files=files)
+    plain = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
     (folder / NAME).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    return manifest
 
 
 def read_manifest(folder: Path, verify: bool = True) -> Manifest:

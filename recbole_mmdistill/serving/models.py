@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .reader import BranchReader, EmbeddingReader
 
 
 class ScoringModel(ABC):
@@ -138,21 +138,22 @@ class BranchedModel(ScoringModel):
     def reader(self, branches: Sequence[str]) -> nn.Module:
         """See :class:`ScoringModel`."""
         places = self._places(branches)
-        read = self._read(places)
+        groups, read = self._read(places)
         widths = [self.scorer.vectors[branch].size(-1) for branch in read]
-        return _BranchReader(self.scorer.network.user_encoder, places, dict(zip(read, widths)))
+        user_encoder = self.scorer.network.user_encoder.part(groups)
+        return BranchReader(user_encoder, widths, [read.index(branch) for branch in places])
 
     @torch.no_grad()
     def read_vectors(self, branches: Sequence[str]) -> Tensor:
         """See :class:`ScoringModel`."""
-        read = self._read(self._places(branches))
+        _, read = self._read(self._places(branches))
         return torch.cat([self.scorer.vectors[branch] for branch in read], dim=1)
 
-    def _read(self, places: Sequence[int]) -> list[int]:
-        """The branches that are read for the states of some: a group reads all of its own."""
+    def _read(self, places: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Groups that are read for the states of some branches, and all branches of these."""
         groups = self.scorer.network.user_encoder.groups
-        read = {branch for group in groups if set(group) & set(places) for branch in group}
-        return sorted(read)
+        chosen = [n for n, group in enumerate(groups) if set(group) & set(places)]
+        return chosen, sorted(branch for n in chosen for branch in groups[n])
 
     @torch.no_grad()
     def weights(self, branches: Sequence[str]) -> Tensor:
@@ -197,67 +198,11 @@ class EmbeddingModel(ScoringModel):
 
     def reader(self, branches: Sequence[str]) -> nn.Module:
         """See :class:`ScoringModel`."""
-        embedding, self.model.item_embedding = self.model.item_embedding, _Given()
-        try:
-            return _EmbeddingReader(deepcopy(self.model))
-        finally:
-            self.model.item_embedding = embedding
+        return EmbeddingReader(self.model)
 
     def read_vectors(self, branches: Sequence[str]) -> Tensor:
         """See :class:`ScoringModel`."""
         return self.table(branches)
-
-
-class _BranchReader(nn.Module):
-    """A user encoder that is given the vectors of the items themselves.
-
-    Parameters
-    ----------
-    user_encoder : torch.nn.Module
-        See :class:`recbole_mmdistill.model.user_encoder.UserEncoder`.
-    branches : list of int
-        Those whose states are wanted.
-    widths : dict of int to int
-        Of the vectors of each branch that is read, in their order.
-    """
-
-    def __init__(
-        self, user_encoder: nn.Module, branches: list[int], widths: dict[int, int]
-    ) -> None:
-        super().__init__()
-        self.user_encoder = user_encoder
-        self.branches = branches
-        self.widths = widths
-
-    def forward(self, vectors: Tensor, length: Tensor) -> Tensor:
-        batch_size, seq_len, width = vectors.shape
-        parts = vectors.reshape(-1, width).split(list(self.widths.values()), dim=1)
-        index = torch.arange(batch_size * seq_len).view(batch_size, seq_len)
-        last = torch.arange(batch_size), length - 1
-        by_branch = dict(zip(self.widths, parts))
-        return torch.cat([*self.user_encoder(by_branch, index, last, self.branches)], dim=1)
-
-
-class _EmbeddingReader(nn.Module):
-    """A model of RecBole that is given the embeddings of the items themselves."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, vectors: Tensor, length: Tensor) -> Tensor:
-        self.model.item_embedding.vectors = vectors
-        item_seq = (torch.arange(vectors.size(1)) < length[:, None]).long()  # any but padding
-        return self.model(item_seq, length)
-
-
-class _Given(nn.Module):
-    """Takes the place of an embedding: whatever items are asked for, their vectors are known."""
-
-    vectors: Tensor
-
-    def forward(self, item: Tensor) -> Tensor:
-        return self.vectors
 
 
 ADAPTERS: dict[str, type[ScoringModel]] = {

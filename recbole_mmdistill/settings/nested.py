@@ -117,23 +117,23 @@ def interval(where: str, value: Any) -> Iterator[Fault]:
         yield Fault(where, value, "an interval such as [5,inf)")
 
 
-def _shares(where: str, value: Any) -> Iterator[Fault]:
-    shares = "two or three shares, for training, validation and test, such as [0.8, 0.1, 0.1]"
-    sound = (
-        isinstance(value, (list, tuple))
-        and 2 <= len(value) <= 3
-        and Kind(("list",), "float", Interval.parse("[0, inf)")).accepts(value)
-        and value[0] > 0
-    )
-    if not sound:
-        yield Fault(where, value, shares)
+def _shares(*counts: int) -> Check:
+    number = " or ".join(("two", "three")[count - 2] for count in counts)
+    shares = Kind(("list",), "float", Interval.parse("[0, inf)"))
+
+    def check(where: str, value: Any) -> Iterator[Fault]:
+        if not shares.accepts(value) or len(value) not in counts or value[0] <= 0:
+            allowed = "shares, for training, validation and test, such as [0.8, 0.1, 0.1]"
+            yield Fault(where, value, f"{number} {allowed}")
+
+    return check
 
 
 def _split(where: str, value: Any) -> Iterator[Fault]:
     ways: dict[str, Check] = {
-        "RS": _shares,
+        "RS": _shares(2, 3),
         "LS": kind("(str) in [valid_and_test, valid_only, test_only]"),
-        "TS": _shares,
+        "TS": _shares(3),
     }
     yield from mapping(ways)(where, value)
     if isinstance(value, Mapping) and len(value) != 1:

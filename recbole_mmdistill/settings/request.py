@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from logging import getLogger
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..datasets import dataset_folder
@@ -111,13 +113,36 @@ def read_request(given: Mapping[str, Any]) -> Request:
         raise UserError("No dataset is given.", "Say --dataset=ml-100k, or that of your own.")
     unread = check_settings(merged["model"], merged["dataset"], layers)
     log_unread(merged["model"], unread, config_files)
-    dataset_folder(merged["dataset"], merged.get("data_path", "dataset/"))
+    folder = dataset_folder(merged["dataset"], merged.get("data_path", "dataset/"))
+    settings = Checked((key, given[key]) for key in given if key not in _OF_THE_COMMAND)
+    if not merged.keys() & {"modalities", "feature_path"} and merged.get("use_id") is not False:
+        settings.update(_modalities_found(merged["model"], merged["dataset"], folder))
     return Request(
         merged["model"],
         merged["dataset"],
         config_files,
-        Checked((key, given[key]) for key in given if key not in _OF_THE_COMMAND),
+        settings,
         merged.get("nproc", general_options()["nproc"].default),
         merged.get("metrics_file"),
         merged.get("resume"),
     )
+
+
+def _modalities_found(model: str, dataset: str, folder: Path) -> dict[str, list[str]]:
+    """Leave out modalities that only the defaults name and that have no feature file; say so."""
+    from ..features.locate import modalities_of, shipped
+
+    if "modalities" not in options_of(model):
+        return {}
+    wanted = options_of(model, dataset)["modalities"].default
+    there = modalities_of(dataset, [folder, shipped()])
+    found = [name for name in wanted if name in there]
+    if found == wanted:
+        return {}
+    lacking = " or ".join(name for name in wanted if name not in there)
+    getLogger().warning(
+        f"{dataset} has no {lacking} features in {folder}: {model} trains on "
+        f"{' and '.join(['the item IDs', *found])} alone. `recbole-mm extract` makes features; "
+        f"--modalities=[{','.join(found)}] says that no others are wanted."
+    )
+    return {"modalities": found}

@@ -12,6 +12,7 @@ from ..errors import near, show
 from .schema import Option
 
 DEFAULTS = "the defaults"
+_FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
 
 Layers = Sequence[tuple[str, Mapping[str, Any]]]
 
@@ -66,6 +67,11 @@ def _one_type_of_metrics(merged: Merged, model_class: Any) -> Iterator[str]:
             f"{merged.says('metrics')}, of values, which go with the mode labeled, uniN or popN of "
             "eval_args, not with full"
         )
+    if types == {EvaluatorType.RANKING} and "labeled" in modes:
+        yield (
+            f"{merged.says('metrics')}, of rankings, which go with the mode full, uniN or popN of "
+            "eval_args, not with labeled"
+        )
 
 
 def _sequential(merged: Merged, model_class: Any) -> Iterator[str]:
@@ -110,6 +116,19 @@ def _load_col(merged: Merged, model_class: Any) -> Iterator[str]:
                 )
 
 
+def _filters_of_files(merged: Merged, model_class: Any) -> Iterator[str]:
+    """RecBole filters nothing of files that are split already, and says nothing of it."""
+    if merged.values["benchmark_filename"] is None:
+        return
+    for option in _FILTERS:
+        value = merged.values[option]
+        if value and str(value).replace(" ", "") != "[0,inf)":
+            yield (
+                f"{merged.says(option)}, but files that are split already (benchmark_filename) are "
+                "not filtered"
+            )
+
+
 def _wandb(merged: Merged, model_class: Any) -> Iterator[str]:
     if not merged.values["log_wandb"]:
         return
@@ -139,6 +158,7 @@ _RULES: list[tuple[tuple[str, ...], _Rule]] = [
     (("hidden_size", "n_heads"), partial(_heads, "n_heads")),
     (("hidden_size", "imt_heads"), partial(_heads, "imt_heads")),
     (("load_col", "unload_col", "unused_col", "additional_feat_suffix"), _load_col),
+    (("benchmark_filename", *_FILTERS), _filters_of_files),
     (("log_wandb",), _wandb),
     (("use_id", "modalities", "id_init", "branch_weights", "kd_pairs"), _own_model),
 ]

@@ -70,6 +70,6 @@ def ours(**settings):
 
 
 def recboles(**settings):
-    """RecBole's own dataset, with all that this package mends."""
+    """RecBole's own dataset, with all fixes of this package."""
     settings.setdefault("model", "SASRec")
     return SequentialDataset(config(**settings))

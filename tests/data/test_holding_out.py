@@ -33,8 +33,7 @@ def test_a_row_reads_the_warm_items_before_it_and_no_other(data, user, max_lengt
 
 def tokens_read(dataset):
     """Tokens of all targets and of all histories of a split."""
-    rows = dataset.inter_feat.materialise() if dataset._windows is None else None
-    batch = rows if rows is not None else dataset[range(len(dataset))]
+    batch = dataset[np.arange(len(dataset))]
     fields = [name for name in ("item_id", "item_id_list", "target_item_id_list") if name in batch]
     ids = {number for field in fields for number in batch[field].flatten().tolist()} - {0}
     return {dataset.id2token("item_id", number) for number in ids}
@@ -46,7 +45,10 @@ def test_cold_items_are_in_no_training_row_and_all_their_rows_are_in_test(train_
     settings = {"cold_item_ratio": 0.34, "seed": 5, "train_sequences": train_sequences}
     whole = ours(**settings)
     train, valid, test = whole.build()
-    cold = {whole.id2token("item_id", n) for n in np.flatnonzero(whole._cold)}
+    cold = {
+        whole.id2token("item_id", n)
+        for n in np.flatnonzero(holding_out.choose_cold(whole.item_num, 0.34, 5))
+    }
     assert len(cold) == 2
     assert not cold & tokens_read(train)
     assert not cold & tokens_read(valid)

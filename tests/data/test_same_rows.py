@@ -241,11 +241,11 @@ def test_files_that_hold_what_leave_one_out_would_hold_give_its_rows():
         (evaluation({"RS": [1]}), "[1]"),
         (evaluation({"RS": [0.8, -0.1, 0.1]}), "-0.1"),
         (evaluation({"RS": [0.4, 0.2, 0.2, 0.2]}), "two or three shares"),
-        (evaluation({"TS": [0.8, 0.2]}), "3 shares"),
+        (evaluation({"TS": [0.8, 0.2]}), "three shares"),
         (evaluation({"LS": "test"}), "near it: test_only"),
         (evaluation({"XX": [0.9, 0.1]}), "XX"),
         (evaluation({"RS": [0.8, 0.1, 0.1]}, group_by="item"), "group_by of eval_args is 'item'"),
-        (evaluation({"LS": "valid_and_test"}, "labeled"), "mode labeled for valid"),
+        (evaluation({"LS": "valid_and_test"}, "labeled"), "of eval_args, not with labeled"),
         (evaluation({"LS": "valid_and_test"}, "uni0"), "uni0"),
         ({"topk": [13], "valid_metric": "MRR@13"}, "12 items"),
         ({"user_inter_num_interval": "[100,inf)"}, "user_inter_num_interval='[100,inf)'"),
@@ -305,7 +305,7 @@ def test_files_without_a_time_are_in_the_order_of_their_rows(caplog):
         items = loader.dataset.field2id_token["item_id"]
         for history, target in pairs([loader.dataset.inter_feat], PLAIN):
             assert "".join(items[[*history, target]])[-4:] == expected[-4:]
-    assert "no column timestamp" in caplog.text
+    assert "no column 'timestamp'" in caplog.text
 
 
 def test_columns_that_some_files_lack_are_refused():

@@ -1,17 +1,19 @@
 """From a YAML to a report: what is run, what is kept, and what is said when it goes wrong."""
 
-import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from recbole_mmdistill.cli import main
-from recbole_mmdistill.evaluation.plan import read_plan
-from recbole_mmdistill.evaluation.pool import Cache, choose_options
+from recbole_mmdistill.evaluation.plan_file import read_plan
 from recbole_mmdistill.evaluation.ranking import ndcg
+from recbole_mmdistill.evaluation.results import Results
 from recbole_mmdistill.evaluation.rows import Rows
-from recbole_mmdistill.evaluation.trial import run_trial
+from recbole_mmdistill.evaluation.store import Store
+from recbole_mmdistill.version import BEHAVIOUR, __version__
+from tests.test_golden import write_dataset
 
 PLAN = """\
 title: Films
@@ -39,17 +41,28 @@ ROWS = Rows(
 )
 
 
+FIFTH = f"{ndcg(np.array([5]))[0]:.4f}"
+REPORT = ["benchmark", "plan.yaml", "--out", "out", "--only_report"]
+
+
+def report(*words):
+    assert main([*REPORT, *words]) == 0
+    return Path("out/report.md").read_text()
+
+
 @pytest.fixture
 def finished():
     """Every trial of the plan, as if run: SASRec ranks all targets fifth, ours ranks them first."""
     Path("plan.yaml").write_text(PLAN)
-    plan, cache = read_plan("plan.yaml"), Cache("out/trials")
-    rows = ROWS.write(cache.folder / "rows")
-    for trial in [*plan.tuning(), *plan.measuring({}), *plan.measuring({("films", "SASRec"): 1})]:
+    plan, store = read_plan("plan.yaml"), Store("out/trials")
+    rows = store.write_rows(ROWS)
+    for trial in plan.all().values():
         ours = trial.model == "IDMMDistill"
         best = 0.5 if ours else 0.1 + 0.1 * trial.options
         branches = {"loss/id": 1.0, "kl/id-text": 0.1, "ndcg@10/id": 0.3}
         record = {
+            "version": "0.1.0",
+            "behaviour": BEHAVIOUR,
             "epochs": [
                 {"train_cpu_seconds": 2.0, "loss": [1.0], "valid": valid, "branches": branches}
                 for valid in (best / 2, best)
@@ -61,107 +74,182 @@ def finished():
             "rows": rows,
             "test_cpu_seconds": 0.5,
             "peak_memory_mib": 100,
+            "device": "cpu",
+            "machine": {"processor": "A processor", "cores": 2},
         }
         if ours or trial.seed == 1:
             record["ranks"]["unseen"] = [1 if ours else 3] * 40
-        cache.path(trial).write_text(json.dumps(record))
-    return plan, cache
+        store.write(trial.key, record)
+    return plan, store
+
+
+def change(store, trials, **values):
+    for trial in trials:
+        record = store.read(trial.key, BEHAVIOUR)
+        store.path(trial.key, BEHAVIOUR).unlink()
+        store.write(trial.key, {**record, **values})
+
+
+def of(plan, model, seeds=(1, 2)):
+    return [t for t in plan.all().values() if t.model == model and t.seed in seeds]
 
 
 def test_a_report_is_made_of_what_is_on_disk_and_nothing_is_run(finished):
     assert main(["benchmark", "plan.yaml", "--out", "out", "--jobs", "2"]) == 0
     text = Path("out/report.md").read_text()
-    gain = 1 / ndcg(np.array([5]))[0] - 1
-    assert f"| SASRec (best baseline) | {ndcg(np.array([5]))[0]:.4f} ± 0.0000 |" in text
-    assert f"| {gain:+.1%} | < 0.001 | 0.5000 (1 of 2) | +100.0% | < 0.001 | 2 |" in text
-    assert "| item tail | 10 | 0.3869 † | 1.0000 |" in text
-    assert "| without text | 20 |" in text
-    assert "| IDMMDistill, 50% of text, at random | 1.0000 | 100.0% |" in text
-    assert "| IDMMDistill | 1.0000 | 10.0 | 1.0000 |" in text  # cold: ten times ten of a hundred
+    made_by = f"0.1.0 ({BEHAVIOUR})"
+    gain = f"{1 / ndcg(np.array([5]))[0] - 1:+.1%}"
+    assert f"| {FIFTH} ± 0.0000 | 1.0000 ± 0.0000 | {gain} | < 0.001 | 2 | {made_by} |" in text
+    assert f"| 0.5000 | 1.0000 | +100.0% | < 0.001 | 1 | {made_by} |" in text  # unseen: one seed
+    assert "| model | cold (10) | tail (10) | middle (10) | head (10) |" in text
+    assert f"| SASRec | {' | '.join([f'{FIFTH} †'] * 4)} |" in text
+    assert "| model | with text (20) | without text (20) |" in text
+    assert f"| IDMMDistill | 1.0000 | 1.0000 (1.0000) | {made_by} |" in text  # half of the texts
+    assert f"| IDMMDistill | 1.0000 | 10.0 | 1.0000 | 1 | {made_by} |" in text  # cold: 10 of 100
     for figure in Path("out/figures").glob("*.svg"):
         assert f"(figures/{figure.name})" in text
     assert "<svg" in Path("out/report.html").read_text()
     assert r"\toprule" in Path("out/report.tex").read_text()
 
 
+def test_without_the_ranks_the_report_is_the_same(finished):
+    before = report()
+    lines = Path("out/results.csv").read_text().splitlines()
+    shutil.rmtree("out/trials")
+    assert report() == before
+    assert Path("out/results.csv").read_text().splitlines() == lines
+    assert lines[0].startswith("dataset,model,condition,options,seed,version,behaviour,key,variant")
+    assert f"films,IDMMDistill,full,0,1,0.1.0,{BEHAVIOUR}," in "\n".join(lines)
+
+
+def test_a_test_that_needs_lost_ranks_is_said_to_be_missing(finished):
+    report()
+    shutil.rmtree("out/trials")
+    Path("out/comparisons.csv").unlink()
+    text = report()
+    assert f"| {1 / ndcg(np.array([5]))[0] - 1:+.1%} | ? | 2 |" in text
+    assert "?: not tested, the ranks of single rows are on another machine." in text
+
+
+def test_nothing_is_run_again_that_results_csv_holds(finished, capfd):
+    report()
+    shutil.rmtree("out/trials")
+    assert main(["benchmark", "plan.yaml", "--out", "out"]) == 0
+    assert not Path("out/trials").exists()
+
+
+@pytest.mark.parametrize("model", ["IDMMDistill", "SASRec"])
+def test_models_of_different_behaviours_are_not_compared(finished, model):
+    plan, store = finished
+    change(store, of(plan, model), behaviour=0, version="")
+    text = report()
+    assert "| ‡ |  | 2 |" in text
+    assert "‡: of another behaviour or of other test rows, so not compared." in text
+    assert f"| SASRec (best baseline) | {FIFTH} ± 0.0000 |" in text
+    assert "before 1 |" in text and f"0.1.0 ({BEHAVIOUR}) |" in text
+
+
+def test_a_model_of_recbole_is_compared_while_only_ours_has_changed(finished, monkeypatch):
+    plan, store = finished
+    change(store, of(plan, "IDMMDistill"), behaviour=BEHAVIOUR + 1)
+    text = report()
+    assert "‡" not in text
+    assert f"0.1.0 ({BEHAVIOUR + 1})" in text and f"0.1.0 ({BEHAVIOUR}) |" in text
+
+
+def test_seeds_of_different_behaviours_are_not_joined(finished):
+    plan, store = finished
+    change(store, of(plan, "IDMMDistill", [2]), behaviour=BEHAVIOUR + 1)
+    text = report()
+    assert f"| 1.0000 | 1.0000 |  |  | 1 | 0.1.0 ({BEHAVIOUR + 1}) |" in text.replace("**", "")
+
+
+def test_renew_runs_what_an_older_behaviour_made(finished):
+    plan, store = finished
+    trials = of(plan, "IDMMDistill")
+    change(store, trials, behaviour=0)
+    results = Results(plan, Path("out"))
+    assert [results.lacks(trial, renew=False) for trial in trials] == [False] * len(trials)
+    assert [results.lacks(trial, renew=True) for trial in trials] == [True] * len(trials)
+    assert not any(results.lacks(trial, renew=True) for trial in of(plan, "SASRec"))
+
+
 def test_each_branch_is_held_against_the_same_branch_of_other_models(finished):
-    _, cache = finished
+    _, store = finished
     text = PLAN.replace("\nconditions:", "\n  late: {item_encoder: late}\nconditions:")
     Path("plan.yaml").write_text(text + "  Parts: {models: [IDMMDistill, late], seeds: [1]}\n")
     plan = read_plan("plan.yaml")
-    record = cache.get(plan.trial("films", "IDMMDistill", "full", 0, 1))
+    record = store.read(plan.trial("films", "IDMMDistill", "full", 0, 1).key, BEHAVIOUR)
     record["ranks"] = {"all": [1] * 40, "id": [5] * 40, "text": [1] * 40}
-    cache.path(plan.trial("films", "late", "full", 0, 1)).write_text(json.dumps(record))
-    assert main(["benchmark", "plan.yaml", "--out", "out", "--only_report"]) == 0
-    text = Path("out/report.md").read_text()
+    store.write(plan.trial("films", "late", "full", 0, 1).key, record)
+    text = report()
     assert "| model | id | text |" in text
     assert "| IDMMDistill | 1.0000 |  |" in text  # the fixture's has no branch of the text
-    assert "| late | 0.3869 † | 1.0000 |" in text
+    assert f"| late | {FIFTH} † | 1.0000 |" in text
 
 
 def test_a_gpus_trials_count_for_quality_and_not_for_seconds(finished):
-    plan, cache = finished
+    plan, store = finished
     for trial in plan.tuning():
-        record = cache.get(trial)
-        for epoch in record["epochs"]:
-            epoch["train_cpu_seconds"] = 99.0
-        cache.path(trial).write_text(json.dumps({**record, "device": "A GPU"}))
-    assert main(["benchmark", "plan.yaml", "--out", "out", "--only_report"]) == 0
-    text = Path("out/report.md").read_text()
+        epochs = store.read(trial.key, BEHAVIOUR)["epochs"]
+        slow = [{**epoch, "train_cpu_seconds": 99.0} for epoch in epochs]
+        change(store, [trial], device="A GPU", epochs=slow)
+    text = report()
     assert "| SASRec | 2 | 2.0 | 4 | 4 | 0.50 | 100 |" in text  # of both seeds one is timed
     assert "A GPU: 2" in text
 
 
 def test_where_a_gpu_ran_all_seeds_no_seconds_are_told(finished):
-    _, cache = finished
-    for path in cache.folder.glob("*.json"):
-        path.write_text(json.dumps({**json.loads(path.read_text()), "device": "A GPU"}))
-    assert main(["benchmark", "plan.yaml", "--out", "out", "--only_report"]) == 0
-    text = Path("out/report.md").read_text()
+    plan, store = finished
+    change(store, plan.all().values(), device="A GPU")
+    text = report()
     assert "| SASRec | 2 |  |  |  |  |  |" in text
     assert "learning.svg" not in text
 
 
 def test_validation_data_choose_the_option_set(finished):
-    plan, cache = finished
-    assert choose_options(plan, cache) == {("films", "SASRec"): 1}
+    plan, _ = finished
+    assert Results(plan, Path("out")).chosen == {("films", "SASRec"): 1}
 
 
-def test_the_summary_goes_between_the_marks_and_nowhere_else(finished):
-    begin, end = (f"<!-- benchmark summary: {word} -->" for word in ("begin", "end"))
+def test_tables_go_between_their_marks_and_nowhere_else(finished):
+    begin, end = "<!-- table: plan / Side by side / summary -->", "<!-- end of table -->"
     Path("README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    words = ["benchmark", "plan.yaml", "--out", "out", "--only_report", "--readme", "README.md"]
-    assert main(words) == 0
+    report("--readme", "README.md")
     text = Path("README.md").read_text()
-    assert text.startswith(f"before\n{begin}\n")
-    assert text.endswith(f"{end}\nafter\n")
+    assert text.startswith(f"before\n{begin}\n\n| model | films | made by |\n")
+    assert text.endswith(f"|\n\n{end}\nafter\n")
     assert "| **IDMMDistill** | **1.0000** |" in text
     assert r"\*) |" in text and "old" not in text
 
 
-def test_a_trial_that_fails_is_told_and_costs_no_other(finished, capfd):
-    Path("plan.yaml").write_text(PLAN.replace("{kind: model}", "{kind: model, n_layers: 0}"))
-    words = ["benchmark", "plan.yaml", "--out", "elsewhere", "--only", "Held back"]
-    assert main(words) == 2
-    assert "3 trials failed, the first is IDMMDistill on films" in capfd.readouterr().err
-    assert len(list(Path("elsewhere/trials").glob("*.failed.txt"))) == 3
-    assert Path("elsewhere/report.md").is_file()
-
-
-@pytest.mark.parametrize(
-    ("instead", "said"),
-    [
-        ("dataset: nothing", "films left out: of films, There is no dataset 'nothing' in dataset."),
-        ("dataset: ml-100k, modalities: [image]", "ml-100k.image.safetensors"),
-        ("dataset: ml-100k, feature_path: x, modalities: [text]", "the folder x, which does not"),
-    ],
-)
-def test_a_data_set_whose_files_are_missing_is_left_out_at_once(finished, capfd, instead, said):
-    Path("plan.yaml").write_text(PLAN.replace("dataset: ml-100k, modalities: [text]", instead))
-    assert main(["benchmark", "plan.yaml", "--out", "elsewhere"]) == 2
+def test_what_is_missing_runs_and_a_trial_that_fails_costs_no_other(capfd):
+    write_dataset()
+    Path("plan.yaml").write_text("""\
+common: {data_path: dataset/, epochs: 1, hidden_size: 8, inner_size: 8, train_batch_size: 64}
+datasets:
+  golden: {modalities: [text]}
+models:
+  SASRec: {kind: baseline, model: SASRec}
+  nothing: {val_interval: {timestamp: "(9,10]"}}
+studies:
+  One: {models: [SASRec, nothing], seeds: [1]}
+""")
+    assert main(["benchmark", "plan.yaml", "--out", "out"]) == 2
+    said = "1 trials failed, the first is nothing on golden, options 0, seed 1."
     assert said in capfd.readouterr().err
-    assert not Path("elsewhere/trials").exists()
-    assert Path("elsewhere/report.md").is_file()
+    assert len(list(Path("out/trials").glob("*.failed.txt"))) == 1
+    text = Path("out/report.md").read_text()
+    assert f"| 1 | {__version__} ({BEHAVIOUR}) |" in text
+    assert "| nothing | not run |  |" in text
+    assert f"golden,SASRec,full,0,1,{__version__}," in Path("out/results.csv").read_text()
+
+
+def test_wrong_settings_are_said_before_anything_runs(capfd):
+    Path("plan.yaml").write_text(PLAN.replace("{kind: model}", "{kind: model, n_layers: 0}"))
+    assert main(["benchmark", "plan.yaml", "--out", "out"]) == 2
+    assert "plan.yaml, IDMMDistill on films, full: n_layers is 0" in capfd.readouterr().err
+    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize(
@@ -170,32 +258,42 @@ def test_a_data_set_whose_files_are_missing_is_left_out_at_once(finished, capfd,
         (["nothing.yaml"], "There is no config file nothing.yaml."),
         (["plan.yaml", "--only", "Side"], "There is no study 'Side'."),
         (["plan.yaml", "--only_report", "--readme", "none.md"], "none.md has no place"),
+        (
+            ["plan.yaml", "--only_report", "--readme", "wrong.md"],
+            "near it: plan / Side by side / s",
+        ),
+        (["plan.yaml", "plan.yaml"], "--out is one folder for several benchmarks."),
     ],
 )
 def test_a_mistake_is_said(finished, capsys, words, said):
+    mark = "<!-- table: plan / Side by side / sumary -->"
+    Path("wrong.md").write_text(f"{mark}\n<!-- end of table -->\n")
     assert main(["benchmark", *words, "--out", "out"]) == 2
     assert said in capsys.readouterr().err
 
 
 def test_a_damaged_record_is_said(finished, capsys):
-    plan, cache = finished
-    cache.path(next(plan.tuning())).write_text("{")
-    assert main(["benchmark", "plan.yaml", "--out", "out"]) == 2
+    plan, store = finished
+    store.path(next(plan.tuning()).key, BEHAVIOUR).write_bytes(b"{")
+    assert main(REPORT) == 2
     assert "is no record of a trial. Delete it." in capsys.readouterr().err
 
 
-def test_a_trial_s_ranks_give_the_metrics_of_recbole_s_evaluator():
-    settings = {"epochs": 1, "seed": 1, "hidden_size": 8, "inner_size": 8, "imt_layers": 1}
-    record = run_trial("IDMMDistill", "ml-100k", settings, ["text"], Path("trials/rows"))
-    assert ndcg(np.array(record["ranks"]["all"])).mean() == pytest.approx(
-        record["test"]["ndcg@10"], abs=1e-4
-    )
-    assert set(record["ranks"]) == {"all", "id", "text", "unseen"}
-    rows = Rows.read(Path("trials/rows"), record["rows"])
-    assert len(rows.users) == len(record["ranks"]["all"]) == 943
-    (epoch,) = record["epochs"]
-    watched = epoch["branches"]
-    for branch in ("id", "text"):  # no branch is left untrained
-        assert watched[f"gradient_norm/{branch}"] > 0
-        assert 0 < watched[f"loss/{branch}"] < np.log(1682)
-    assert {"kl/id-text", "kl/text-id", "overlap@10/id-text", "taught/mean-id"} <= set(watched)
+@pytest.mark.parametrize("file", ["results.csv", "comparisons.csv"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: "\0",
+        lambda text: text.replace("dataset,", "data,"),
+        lambda text: text[:-20],
+        lambda text: text.replace(",0.0002,", ",x,").replace(",40,", ",x,"),
+    ],
+)
+def test_a_damaged_table_is_said_and_kept(finished, capsys, file, damage):
+    report()
+    path = Path("out") / file
+    path.write_text(text := damage(path.read_text()))
+    assert main(REPORT) == 2
+    assert f"out/{file} is not as a benchmark writes it" in capsys.readouterr().err
+    assert path.read_text() == text

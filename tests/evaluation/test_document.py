@@ -37,7 +37,8 @@ def test_latex_escapes_what_would_be_commands():
 
 def test_html_escapes_texts_and_holds_its_drawings():
     page = DOCUMENT.html()
-    assert "<h3>50% &lt;b&gt;</h3>" in page
-    assert "<h1>A &amp; B</h1>" in page
-    assert "<svg><path/></svg>" in page
-    assert '<tr class="emphasised"><td>us</td>' in page
+    assert "<figcaption>50% &lt;b&gt;</figcaption>" in page
+    assert ">A &amp; B</h1>" in page
+    assert "<svg><path/></svg><figcaption>a curve</figcaption>" in page
+    assert '<tr class="emphasised"><th scope="row">us</th>' in page
+    assert '<a href="#s1">First</a>' in page and '<h2 id="s1">First</h2>' in page

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from recbole_mmdistill.errors import UserError
-from recbole_mmdistill.evaluation.plan import read_plan
+from recbole_mmdistill.evaluation.plan_file import read_plan
 
 PLAN = """\
 seeds: [1, 2]

@@ -1,9 +1,8 @@
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import recbole_mmdistill.features
+from tests import fresh
 
 FOLDER = Path(recbole_mmdistill.features.__file__).parent
 
@@ -12,8 +11,8 @@ def test_importing_features_does_not_import_the_encoders_libraries():
     code = (
         "import sys, recbole_mmdistill.features; print({'timm', 'transformers'} & {*sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"
+    done = fresh.run(code)
+    assert done.stdout == "set()\n", done.stderr
 
 
 def test_no_file_of_features_knows_recbole():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_mmdistill.features.looking import GROUPS, popularity_groups
+from recbole_mmdistill.features.popularity import GROUPS, popularity_groups
 
 
 def named(counts):

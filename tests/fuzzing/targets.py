@@ -22,7 +22,7 @@ from recbole_mmdistill import checkpoint
 from recbole_mmdistill.atomic import AtomicFile
 from recbole_mmdistill.cli import main
 from recbole_mmdistill.errors import UserError
-from recbole_mmdistill.evaluation.plan import read_plan
+from recbole_mmdistill.evaluation.plan_file import read_plan
 from recbole_mmdistill.features import align_features, open_features, verify_features
 from recbole_mmdistill.features.atomic import ItemTable, count_interactions
 from recbole_mmdistill.features.conversion import FORMATS, Options, convert, read_npy

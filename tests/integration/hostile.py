@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -81,7 +82,9 @@ def torchscript(path):
         def forward(self, rows: torch.Tensor) -> torch.Tensor:
             return rows
 
-    torch.jit.save(torch.jit.script(Writes()), path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch will drop it
+        torch.jit.save(torch.jit.script(Writes()), path)
 
 
 def torch_package(path):

@@ -11,6 +11,7 @@ from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDatas
 from recbole.utils import FeatureSource
 
 from recbole_mmdistill.errors import UserError
+from recbole_mmdistill.integration.fixes import original
 from tests.data.builders import config, ours, recboles, write_inter
 
 HEADER = "user_id:token\titem_id:token\ttimestamp:float"
@@ -83,7 +84,9 @@ def test_plain_files_are_read_as_recboles_own_reader_does(rows):
     path.write_text("\n".join([ITEMS, *("\t".join(row) for row in rows)]), encoding="utf-8")
     ours, theirs = Bare(config(**COLUMNS)), Bare(config(**COLUMNS))
     mine = ours._load_feat(str(path), FeatureSource.ITEM)
-    expected = Dataset._load_feat.__wrapped__(theirs, str(path), FeatureSource.ITEM)
+    expected = original("recbole.data.dataset.dataset:Dataset._load_feat")(
+        theirs, str(path), FeatureSource.ITEM
+    )
     assert list(mine) == list(expected)
     for field in mine:
         for cell, other in zip(mine[field], expected[field], strict=True):

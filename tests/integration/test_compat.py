@@ -1,4 +1,4 @@
-"""Each mend: what RecBole does with it, and that it fails without."""
+"""Each fix for today's libraries: what RecBole does with it, and that it fails without."""
 
 import importlib.util
 import subprocess
@@ -12,55 +12,36 @@ import scipy.sparse
 import torch
 
 from recbole_mmdistill.integration import compat
+from recbole_mmdistill.integration.fixes import all_fixes
 from tests.integration.builders import SMALL, write_dataset
 
-NUMPY_2 = int(np.__version__.split(".")[0]) >= 2
-PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3
+ACTIVE = {fix.name: fix.active for fix in all_fixes()}
 
 
-def outcome_without(mend, script):
-    """Run a script in a process where one mend is not applied: its error, or None."""
-    head = (
-        "import sys, warnings; warnings.simplefilter('ignore')\n"
-        "from recbole_mmdistill.integration import compat\n"
-    )
-    # The package mends when it is imported, so the mend is emptied in a bare import of the module.
-    skip = (
-        "import importlib.util, sys, types\n"
-        "root = importlib.util.find_spec('recbole_mmdistill').submodule_search_locations[0]\n"
-        "package = types.ModuleType('recbole_mmdistill'); package.__path__ = [root]\n"
-        "sys.modules['recbole_mmdistill'] = package\n"
-        "inner = types.ModuleType('recbole_mmdistill.integration')\n"
-        "inner.__path__ = [root + '/integration']\n"
-        "sys.modules['recbole_mmdistill.integration'] = inner\n"
-    )
-    without = (
-        f"compat.MENDS[:] = [m for m in compat.MENDS if m.__name__ != {mend!r}]\n"
-        f"if {mend!r} == 'numpy_aliases': compat.numpy_aliases = lambda: None\n"
-        "sys.argv = ['x']\n"
-        "compat.mend()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", skip + head + without + script], capture_output=True, text=True
-    )
+def needs(name):
+    return pytest.mark.skipif(not ACTIVE[name], reason="these libraries do not need it")
+
+
+def error_without(name, script):
+    """Run a script in a process where one fix is not applied: its error, or None."""
+    without = f"""
+import warnings; warnings.simplefilter("ignore")
+from recbole_mmdistill.integration import fixes
+all_fixes = fixes.all_fixes
+fixes.all_fixes = lambda: [fix for fix in all_fixes() if fix.name != {name!r}]
+import recbole
+"""
+    done = subprocess.run([sys.executable, "-c", without + script], capture_output=True, text=True)
     return done.stderr.strip().splitlines()[-1] if done.returncode else None
 
 
-DATASET = """
-from recbole.config import Config
-from recbole.data.dataset import Dataset
-settings = {"data_path": "dataset/", "use_gpu": False, "load_col": None, "state": "ERROR"}
-dataset = Dataset(Config(model="BPR", dataset="small", config_dict=settings))
-"""
-
-
-@pytest.mark.skipif(not NUMPY_2, reason="numpy 1 has the names")
+@needs("compat.numpy_aliases")
 def test_numpys_old_names_are_there():
     assert vars(np)["float_"] is np.float64 and vars(np)["float"] is np.float64
     from recbole.data.interaction import Interaction
 
     assert Interaction({"a": np.array([1.0, 2.0])})["a"].tolist() == [1.0, 2.0]
-    error = outcome_without("numpy_aliases", "import numpy; numpy.float_\n")
+    error = error_without("compat.numpy_aliases", "import numpy; numpy.float_\n")
     assert error is not None and "float_" in error
 
 
@@ -70,31 +51,30 @@ def test_numpys_own_names_are_left_alone(monkeypatch):
     assert vars(np)["float_"] == "numpy's own"
 
 
-def test_no_stand_in_for_ray_is_left():
+def test_nothing_that_looks_like_ray_is_left():
     assert "ray" not in sys.modules or hasattr(sys.modules["ray"], "__file__")
-    importlib.util.find_spec("ray")  # raises ValueError where a stand-in was left
+    importlib.util.find_spec("ray")  # raises ValueError for a module without a spec
 
 
 def test_ray_is_not_imported():
-    with compat.ray_stand_in():
+    with compat.without_ray():
         from ray import tune
     assert "ray.tune" not in sys.modules
     tune.report(score=1)  # to nobody
 
 
 def test_a_ray_that_runs_this_process_is_reported_to(monkeypatch):
-    with compat.ray_stand_in():
+    with compat.without_ray():
         from ray import tune as imported_by_recbole
     reported = []
     tune = types.SimpleNamespace(report=lambda **scores: reported.append(scores))
     monkeypatch.setitem(sys.modules, "ray.tune", tune)
     imported_by_recbole.report(score=1)
-    with compat.ray_stand_in():
+    with compat.without_ray():
         assert sys.modules["ray.tune"] is tune
     assert reported == [{"score": 1}]
 
 
-@pytest.mark.skipif(not PANDAS_3, reason="pandas before 3 maps len over the cells")
 def test_sequence_fields_know_their_lengths():
     write_dataset()
     from recbole.config import Config
@@ -107,12 +87,23 @@ def test_sequence_fields_know_their_lengths():
     item = dataset.field2id_token["item_id"][1]
     number = int(item[1:])
     assert genres.tolist() == [f"g{number % 3}", f"g{number % 4}"]
-    assert outcome_without("pandas_len", DATASET) is not None
+    if ACTIVE["compat.cell_length"]:
+        script = """
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+settings = {"data_path": "dataset/", "use_gpu": False, "load_col": None, "state": "ERROR"}
+Dataset(Config(model="BPR", dataset="small", config_dict=settings))
+"""
+        assert error_without("compat.cell_length", script) is not None
 
 
-@pytest.mark.skipif(not PANDAS_3, reason="pandas before 3 fills in place")
+def test_the_length_of_a_column_of_lists_is_each_lists_length():
+    assert compat.cell_length(pd.Series([[1], [2, 3]])).tolist() == [1, 2]
+    assert compat.cell_length([4, 5, 6]) == 3
+
+
+@needs("compat.fill_nan")
 def test_missing_values_are_filled():
-    write_dataset()
     script = """
 import numpy as np, pandas as pd
 from types import SimpleNamespace
@@ -127,40 +118,16 @@ assert frame["rating"].tolist() == [1.0, 2.0, 3.0], frame
 assert frame["class"].tolist() == [1.0, 0.0, 2.0], frame
 """
     exec(compile(script, "filled", "exec"), {})
-    assert outcome_without("pandas_fill_nan", script) is not None
+    assert error_without("compat.fill_nan", script) is not None
 
 
+@needs("compat.update_dok_matrix")
 def test_dok_matrices_are_updated():
     matrix = scipy.sparse.dok_matrix((2, 2), dtype=np.float32)
     matrix._update({(0, 1): 3.0})
     assert matrix.tocsr()[0, 1] == 3.0
-
-
-@pytest.mark.skipif(
-    "_update" in vars(scipy.sparse.dok_matrix) and not NUMPY_2, reason="this scipy has _update"
-)
-def test_dok_matrices_are_not_updated_without():
     script = "import scipy.sparse as s; s.dok_matrix((2, 2))._update({(0, 1): 3.0})\n"
-    assert "_update" in outcome_without("scipy_dok_update", script)
-
-
-def test_numbers_are_collected():
-    script = """
-import torch
-from recbole.config import Config
-from recbole.evaluator.collector import Collector
-settings = {"metrics": ["ItemCoverage"], "use_gpu": False, "data_path": "dataset/"}
-settings["valid_metric"] = "ItemCoverage@10"
-collector = Collector(Config(model="BPR", dataset="small", config_dict=settings))
-collector.data_struct.set("data.num_items", 9)
-collector.data_struct.set("rec.items", torch.ones(2))
-found = collector.get_data_struct()
-assert found.get("data.num_items") == 9 and found.get("rec.items").tolist() == [1, 1]
-assert "rec.items" not in collector.data_struct
-"""
-    write_dataset()
-    exec(compile(script, "collected", "exec"), {})
-    assert "cpu" in outcome_without("collector_numbers", script)
+    assert "_update" in error_without("compat.update_dok_matrix", script)
 
 
 def test_models_are_not_trained_in_debug_mode():
@@ -172,45 +139,5 @@ def test_models_are_not_trained_in_debug_mode():
         "import torch\nfrom recbole.utils import get_model\nget_model('SASRec')\n"
         "assert not torch.is_anomaly_enabled()\n"
     )
-    assert outcome_without("nothing", script) is None
-    assert "AssertionError" in outcome_without("anomaly_detection", script)
-
-
-@pytest.mark.parametrize(
-    ("mend", "probe", "answer"),
-    [
-        ("pandas_fill_nan", "_column_is_copied", False),
-    ],
-)
-def test_a_mend_that_is_not_needed_changes_nothing(monkeypatch, mend, probe, answer):
-    import recbole.data.dataset.dataset as module
-
-    monkeypatch.setattr(compat, probe, lambda: answer)
-    before = dict(vars(module)), dict(vars(module.Dataset))
-    getattr(compat, mend)()
-    assert (dict(vars(module)), dict(vars(module.Dataset))) == before
-
-
-def test_len_is_left_alone_where_pandas_maps_it(monkeypatch):
-    import recbole.data.dataset.dataset as module
-
-    monkeypatch.delitem(vars(module), "len", raising=False)
-    monkeypatch.setattr(pd.Series, "agg", lambda self, function: self.map(function))
-    compat.pandas_len()
-    assert "len" not in vars(module)
-
-
-def test_mending_twice_is_mending_once():
-    import recbole.data.dataset.dataset as module
-    from recbole.trainer import Trainer
-
-    import recbole_mmdistill.integration as integration
-
-    before = Trainer._save_checkpoint, Trainer.evaluate, module.pickle, torch.load
-    from recbole.config import Config
-    from recbole.data.dataset import SequentialDataset
-
-    methods = dict(vars(Config)), dict(vars(SequentialDataset))
-    integration.install()
-    assert (Trainer._save_checkpoint, Trainer.evaluate, module.pickle, torch.load) == before
-    assert (dict(vars(Config)), dict(vars(SequentialDataset))) == methods
+    assert error_without("nothing", script) is None
+    assert "AssertionError" in error_without("compat.anomaly_detection", script)

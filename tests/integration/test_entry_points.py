@@ -1,7 +1,5 @@
 """RecBole's own ways to run a model work unchanged with IDMMDistill, after one import."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from recbole.utils import get_trainer, init_seed
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
 
 from recbole_mmdistill.errors import UserError
+from tests import fresh
 from tests.integration.builders import SMALL, write_dataset
 
 
@@ -54,7 +53,7 @@ def test_a_saved_model_loads_in_a_process_that_knows_only_the_package():
         "from recbole.quick_start import load_data_and_model\n"
         f"print(type(load_data_and_model({saved_checkpoint()!r})[1]).__name__)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = fresh.run(script)
     assert done.stdout.strip().splitlines()[-1] == "IDMMDistill", done.stderr
 
 

@@ -1,4 +1,4 @@
-"""Every built-in sequential model trains an epoch and is evaluated, under the mends."""
+"""Every built-in sequential model trains an epoch and is evaluated, with all fixes."""
 
 import pkgutil
 

@@ -4,7 +4,6 @@ import torch
 from recbole_mmdistill.model import CANDIDATES
 from recbole_mmdistill.model.build import keyword_arguments
 from recbole_mmdistill.model.candidates import (
-    excluded_candidates,
     items_of_step,
     log_inclusion,
     resolve_candidates,
@@ -44,15 +43,8 @@ def test_items_of_a_step_are_the_candidates_and_then_what_histories_read():
     items = items_of_step(torch.tensor([2, 5]), torch.tensor([[7, 2, 0]]), n_items=9)
     assert items.item.tolist() == [2, 5, 0, 7]
     assert items.n_candidates == 2
-    assert items.position.tolist() == [2, -1, 0, -1, -1, 1, -1, 3, -1]
-
-
-def test_what_a_history_holds_is_excluded():
-    item_seq, target_seq = torch.tensor([[7, 2, 0]]), torch.tensor([[2, 5, 0]])
-    items = items_of_step(torch.tensor([2, 5, 6]), item_seq, n_items=9)
-    excluded = excluded_candidates(item_seq, target_seq, items)
-    # 7 is no candidate and 0 is padding: the position of the row's target 5 stands for them.
-    assert excluded.tolist() == [[1, 0, 1, 0, 1, 1]]
+    assert items.position.tolist() == [2, 2, 0, 2, 2, 1, 2, 2, 2]  # 2 stands for none
+    assert items.history.tolist() == [[3, 0, 2]]
 
 
 def test_log_inclusion_is_the_frequency_of_being_drawn():

@@ -73,7 +73,7 @@ def test_with_the_residual_each_source_begins_as_it_would_alone(residual):
     encoder.reset_parameters()
     first_tokens = torch.stack([inputs()[source].tokens[:, 0] for source in SOURCES])
     with torch.no_grad():
-        for head in encoder.heads.values():
+        for head in [encoder.heads]:
             torch.nn.init.zeros_(head[2].bias)
     assert torch.equal(encoder(inputs()), first_tokens) == residual
 

@@ -84,3 +84,37 @@ def test_options_of_the_command_may_stand_in_a_file():
 def test_a_dataset_s_name_is_read_as_it_stands():
     write_dataset("007")
     assert read_words(["--dataset=007"]).dataset == "007"
+
+
+@pytest.mark.parametrize(
+    ("files", "found", "said"),
+    [
+        (["text", "image"], None, ""),
+        (
+            ["image"],
+            ["image"],
+            "shop has no text features in dataset/shop: IDMMDistill trains on the item IDs and "
+            "image alone. `recbole-mm extract` makes features; --modalities=[image] says",
+        ),
+        ([], [], "shop has no text or image features in dataset/shop: IDMMDistill trains on the"),
+    ],
+)
+def test_modalities_without_a_feature_file_are_left_out_if_nobody_asked_for_them(
+    files, found, said, caplog
+):
+    write_dataset("shop")
+    Path("dataset/shop/shop.text.safetensors").unlink()
+    for name in files:
+        Path(f"dataset/shop/shop.{name}.safetensors").touch()
+    assert read_words(["--dataset=shop"]).settings.get("modalities") == found
+    assert said in caplog.text and bool(said) == bool(caplog.text)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["--modalities=[image]", "--feature_path=dataset", "--use_id=False", "--model=SASRec"],
+)
+def test_modalities_that_were_asked_for_are_left_as_they_are(given, caplog):
+    settings = read_words(["--dataset=small", given]).settings
+    assert settings.get("modalities") == (["image"] if "modalities" in given else None)
+    assert "features in" not in caplog.text

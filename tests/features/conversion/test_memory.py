@@ -38,6 +38,7 @@ def test_memory_does_not_grow_with_the_features(tmp_path):
     assert float(output.split()[-1]) < 30_000_000
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_text(tmp_path):
     line = " ".join(["0.123456789"] * 500)
     with open(tmp_path / "toy.itememb", "w") as file:

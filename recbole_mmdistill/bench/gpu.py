@@ -1,0 +1,302 @@
+"""Everything that is to be known of the speed on a GPU, in one run of some minutes.
+
+Without a GPU it runs all the same, on a few users: that shows that it works, and its figures say
+nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..model.recurrence import GRUStack, as_one_network
+from . import report
+from .step import Training
+from .synthetic import shop_settings
+
+_STEPS = 50
+_PROFILED_STEPS = 5
+_BATCH_SIZES = (1024, 4096, 16384)  # targets
+_MODALITIES = {"three sources": ["text", "image"], "ID only": []}
+
+
+def measure(rounds: int, movielens: Path | None = None) -> list[dict[str, Any]]:
+    """Measure steps, epochs and evaluation beside RecBole's SASRec, and what steps consist of.
+
+    Parameters
+    ----------
+    rounds : int
+        Epochs and evaluations of each side, in turn.
+    movielens : Path, optional
+        A folder ``movielens-small`` with its atomic files.
+
+    Returns
+    -------
+    list of dict
+        With ``name``, ``ratio``, ``target`` and ``reached`` each, and more.
+    """
+    logging.disable(logging.WARNING)
+    has_gpu = torch.cuda.is_available()
+    size = {"n_users": 17_000, "n_items": 6_000} if has_gpu else {"n_users": 300, "n_items": 200}
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        common = {
+            "checkpoint_dir": str(Path(folder) / "saved"),
+            "use_gpu": has_gpu,
+            "gpu_id": "0",
+            "watch_branches": 0,
+        }
+        for dataset, settings in shop_settings(Path(folder), movielens=movielens, **size).items():
+            if not has_gpu and dataset != "shop":
+                continue
+            results += _of_dataset(dataset, {**settings, **common}, rounds, has_gpu)
+    results.append(_of_recurrence(has_gpu))
+    for result in results:
+        result["device"] = torch.cuda.get_device_name() if has_gpu else "none, a trial"
+    return results
+
+
+def _of_dataset(
+    dataset: str, settings: dict[str, Any], rounds: int, has_gpu: bool
+) -> list[dict[str, Any]]:
+    sides = {
+        name: Training("IDMMDistill", dataset, modalities=modalities, **settings)
+        for name, modalities in _MODALITIES.items()
+    }
+    sides["SASRec"] = Training("SASRec", dataset, **settings)
+    ours = sides["three sources"]
+    steps = {name: _step_milliseconds(side) for name, side in sides.items()}
+    epochs: dict[str, list[float]] = {name: [] for name in sides}
+    rankings: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds):
+        for name, side in sides.items():
+            epochs[name].append(_seconds(side.epoch, number))
+            rankings[name].append(_seconds(side.evaluate))
+    launches = {name: _launches(side) for name, side in sides.items()}
+    flops = _flops(ours)
+    peak = _peak_flops(has_gpu)
+    waits = _waits(ours) if has_gpu else {}
+    n_launches = launches["three sources"]["kernels"] or launches["three sources"]["calls"]
+    step = steps["three sources"]
+    return [
+        {
+            "name": f"milliseconds of a step, {dataset}, three sources; 8",
+            **_against(step, 8.0),
+            "milliseconds": steps,
+            "parts": _parts(ours),
+            "teraflops_of_products": round(flops / 1e12, 5),
+            "teraflops_a_second": round(flops / step / 1e9, 3),
+            "peak_teraflops_a_second_measured": {k: round(v / 1e12, 2) for k, v in peak.items()},
+            "share_of_peak": round(flops / step * 1e3 / peak["float32"], 5),
+        },
+        {
+            "name": f"kernel launches of a step, {dataset}, three sources; 600",
+            **_against(n_launches, 600.0),
+            "launches": launches,
+        },
+        {
+            "name": f"times that the host waits for the GPU in a step, {dataset}; 0",
+            **_against(sum(waits.values()), 1.0),
+            "waits": waits,
+        },
+        report.compare(
+            f"seconds of an epoch of {dataset}, three sources; SASRec",
+            epochs["three sources"],
+            epochs["SASRec"],
+            1 / 4,
+        ),
+        report.compare(
+            f"seconds of an epoch of {dataset}, three sources; ID only",
+            epochs["three sources"],
+            epochs["ID only"],
+            2.0,
+        ),
+        report.compare(
+            f"seconds of full ranking of {dataset}, three sources; SASRec",
+            rankings["three sources"],
+            rankings["SASRec"],
+            1.0,
+        ),
+        _of_batch_sizes(dataset, settings, has_gpu),
+    ]
+
+
+def _against(value: float, target: float) -> dict[str, Any]:
+    ratio = report.spread([value / target])
+    return {"value": value, "ratio": ratio, "target": 1.0, "reached": value <= target}
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _seconds(run: Callable[..., Any], *args: Any) -> float:
+    _wait()
+    started = time.perf_counter()
+    run(*args)
+    _wait()
+    return time.perf_counter() - started
+
+
+def _train(training: Training, n_steps: int) -> None:
+    for _ in range(n_steps):
+        training.step(training.batch())
+
+
+def _step_milliseconds(training: Training) -> float:
+    """Of one step with its batch, mean of several without a wait between them."""
+    n_steps = _STEPS if torch.cuda.is_available() else 2
+    _train(training, max(2, n_steps // 5))
+    found = [_seconds(_train, training, n_steps) / n_steps for _ in range(3)]
+    return round(1000 * statistics.median(found), 3)
+
+
+def _launches(training: Training) -> dict[str, Any]:
+    """Kernels and operator calls of a step, and which kernels take the time."""
+    activities = [ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        activities.append(ProfilerActivity.CUDA)
+    with profile(activities=activities) as profiled:
+        _train(training, _PROFILED_STEPS)
+        _wait()
+    events = profiled.events() or []
+    on_gpu = [event for event in events if event.device_type == torch.autograd.DeviceType.CUDA]
+    kernels = [event for event in on_gpu if not event.name.startswith(("Memcpy", "Memset"))]
+    longest: dict[str, float] = {}
+    for event in on_gpu:
+        longest[event.name[:80]] = longest.get(event.name[:80], 0.0) + event.device_time_total
+    calls = sum(event.name.startswith("aten::") for event in events)
+    most = sorted(longest.items(), key=lambda pair: -pair[1])[:15]
+    return {
+        "kernels": round(len(kernels) / _PROFILED_STEPS),
+        "copies_and_fills": round((len(on_gpu) - len(kernels)) / _PROFILED_STEPS),
+        "calls": round(calls / _PROFILED_STEPS),
+        "busy_milliseconds": round(sum(longest.values()) / 1000 / _PROFILED_STEPS, 3),
+        "longest_microseconds": {name: round(us / _PROFILED_STEPS, 1) for name, us in most},
+    }
+
+
+def _waits(training: Training) -> dict[str, float]:
+    """Times a step that the host waits, by where; batches and the trainer's own epoch included."""
+    n_steps = len(training.train_data)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            training.epoch(0)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    where: dict[str, float] = {}
+    for warning in caught:
+        if "synchron" in str(warning.message).lower():
+            place = f"{Path(warning.filename).name}:{warning.lineno}"
+            where[place] = where.get(place, 0.0) + 1 / n_steps
+    return {place: round(share, 3) for place, share in where.items()}
+
+
+def _parts(training: Training) -> dict[str, float]:
+    """Milliseconds of each part, with a wait after each: their sum is more than a step's time."""
+    spent: dict[str, float] = {}
+    now, last = "", time.perf_counter()
+
+    def begin(part: str) -> None:
+        nonlocal now, last
+        _wait()
+        at = time.perf_counter()
+        spent[now] = spent.get(now, 0.0) + at - last
+        now, last = part, at
+
+    with training.parts(begin):
+        for _ in range(_PROFILED_STEPS):
+            begin("batch")
+            batch = training.batch()
+            training.step(batch, begin)
+            begin("")
+    del spent[""]
+    return {name: round(1000 * t / _PROFILED_STEPS, 3) for name, t in spent.items()}
+
+
+def _flops(training: Training) -> int:
+    """Of the matrix products of a step; the recurrence's, which cuDNN does, are not seen."""
+    batch = training.batch()
+    with FlopCounterMode(display=False) as counter:
+        training.step(batch)
+    return int(counter.get_total_flops())
+
+
+def _peak_flops(has_gpu: bool) -> dict[str, float]:
+    """What a large square product reaches on this device, by kind of number."""
+    size = 8192 if has_gpu else 512
+    device = "cuda" if has_gpu else "cpu"
+    found = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.randn(size, size, device=device, dtype=dtype)
+        a @ a
+        seconds = min(_seconds(torch.mm, a, a) for _ in range(3))
+        found[str(dtype).removeprefix("torch.")] = 2 * size**3 / seconds
+    return found
+
+
+def _of_batch_sizes(dataset: str, settings: dict[str, Any], has_gpu: bool) -> dict[str, Any]:
+    """Targets a second and memory at growing batches."""
+    found = {}
+    for batch_size in _BATCH_SIZES:
+        training = Training(
+            "IDMMDistill",
+            dataset,
+            modalities=_MODALITIES["three sources"],
+            **{**settings, "train_batch_size": batch_size},
+        )
+        if has_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        milliseconds = _step_milliseconds(training)
+        n_targets = min(batch_size, training.train_data._dataset.n_targets)
+        found[batch_size] = {
+            "step_milliseconds": milliseconds,
+            "targets_a_second": round(1000 * n_targets / milliseconds),
+            "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if has_gpu else None,
+        }
+    smallest, *_, largest = found.values()
+    growth = largest["targets_a_second"] / smallest["targets_a_second"]
+    return {
+        "name": f"targets a second, {dataset}, batches of {_BATCH_SIZES[-1]}; {_BATCH_SIZES[0]}",
+        "ratio": report.spread([growth]),
+        "target": 1.0,
+        "reached": growth >= 1,
+        "by_batch_size": found,
+    }
+
+
+def _of_recurrence(has_gpu: bool) -> dict[str, Any]:
+    """Three networks as one of blocks, against three calls of torch's GRU."""
+    device = "cuda" if has_gpu else "cpu"
+    stack = GRUStack(3, 64, 64).to(device)
+    apart = [torch.nn.GRU(64, 64, batch_first=True).to(device) for _ in range(3)]
+    x = torch.randn(3, 128, 20, 64, device=device)
+    layer = [
+        stack.get_parameter(f"{name}_l0")
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    ]
+
+    def one() -> None:
+        as_one_network(x, [layer]).sum().backward()
+
+    def three() -> None:
+        torch.stack([gru(part)[0] for gru, part in zip(apart, x)]).sum().backward()
+
+    for run in (one, three):
+        run()
+    at_once, apart_seconds = ([_seconds(run) for _ in range(20)] for run in (one, three))
+    what = "seconds of a recurrence forth and back, as one; as three"
+    return report.compare(what, at_once, apart_seconds, 1.0)

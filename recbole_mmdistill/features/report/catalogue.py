@@ -1,0 +1,87 @@
+"""The items of a dataset: their titles, and how popular they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..atomic import ItemTable, count_interactions, interaction_files
+from ..popularity import GROUPS, popularity_groups
+
+TITLE_FIELDS = ("title", "name", "movie_title", "product_title")
+COUNTED = ("items", *GROUPS, "interactions")
+
+
+class Catalogue:
+    """The items of the ``.item`` file, then those that only the ``.inter`` files have.
+
+    Parameters
+    ----------
+    dataset : str
+        Its name.
+    folder : pathlib.Path
+        Where its atomic files lie; either kind may be missing.
+    item_field : str
+        The column of the item tokens.
+    title_field : str, optional
+        The column of the titles; by default found by its name.
+
+    Attributes
+    ----------
+    item_tokens : pandas.Index
+        Shape ``[n_items]``, of str.
+    n_interactions, groups : numpy.ndarray
+        Shape ``[n_items]``, of each item, and its popularity group.
+
+    Raises
+    ------
+    UserError
+        If a file is no table or lacks a column.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        folder: Path,
+        item_field: str = "item_id",
+        title_field: str | None = None,
+    ) -> None:
+        counted = count_interactions(interaction_files(folder, dataset), item_field)
+        path = folder / f"{dataset}.item"
+        self._table = ItemTable(path, item_field) if title_field or path.is_file() else None
+        self._title_column: int | None = None
+        listed = []
+        if self._table is not None:
+            listed = self._table.item_tokens.tolist()
+            title_field = title_field or find_title(self._table.fields, item_field)
+            if title_field is not None:
+                (self._title_column,) = self._table.columns([title_field])
+        self.item_tokens = pd.Index([*listed, *counted], dtype=object).unique()
+        counts = [counted.get(token, 0) for token in self.item_tokens]
+        self.n_interactions = np.array(counts, dtype=np.int64)
+        self.groups = popularity_groups(self.n_interactions)
+
+    def __len__(self) -> int:
+        return len(self.item_tokens)
+
+    def title(self, item: int) -> str:
+        """Give the title of an item, by its place; its token if it has none."""
+        title = ""
+        if self._table is not None and self._title_column is not None and item < len(self._table):
+            title = self._table.read(item)[self._title_column].strip()
+        return title or self.item_tokens[item]
+
+    def count(self, chosen: np.ndarray | slice) -> list[int]:
+        """Count some items and their interactions, in the order of :data:`COUNTED`."""
+        groups = np.bincount(self.groups[chosen], minlength=len(GROUPS)).tolist()
+        return [sum(groups), *groups, int(self.n_interactions[chosen].sum())]
+
+
+def find_title(fields: Sequence[str], item_field: str) -> str | None:
+    """Guess which column holds the titles: one of usual name, or else the first named like one."""
+    alike = [field for field in fields if "title" in field.lower() or "name" in field.lower()]
+    usual = [field for field in TITLE_FIELDS if field in alike]
+    return next((field for field in (*usual, *alike) if field != item_field), None)

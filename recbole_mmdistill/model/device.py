@@ -1,0 +1,34 @@
+"""Where tensors are: on a CPU their values are at hand, elsewhere the host must wait for them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def on_host(tensor: Tensor) -> bool:
+    """Whether reading the tensor's values, or a size that hangs on them, costs no waiting.
+
+    Elsewhere a training step asks for no value: it works with sizes that are known beforehand, and
+    masks what is too many. What is computed is the same.
+    """
+    return tensor.device.type == "cpu"
+
+
+def lower_precision(tensor: Tensor) -> torch.dtype | None:
+    """Type of products where autocast is on, for example bfloat16; else None."""
+    kind = tensor.device.type
+    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
+        return None
+    return torch.get_autocast_dtype(kind)
+
+
+def full_precision(tensor: Tensor) -> AbstractContextManager[Any]:
+    """A ``with`` block in which autocast is off."""
+    kind = tensor.device.type
+    if not torch.amp.is_autocast_available(kind):
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)

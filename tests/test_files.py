@@ -1,0 +1,61 @@
+"""Files are whole or not there, and what a killed process has left is removed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recbole_mmdistill.files import replacing, write_text
+
+WRITES = """
+import time
+from pathlib import Path
+from recbole_mmdistill.files import replacing
+with replacing(Path("out/a.pth")) as file:
+    file.write(b"half")
+    file.flush()
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_file_is_replaced_once_the_new_one_is_whole():
+    write_text(Path("a"), "old")
+    with pytest.raises(ValueError), replacing(Path("a")) as file:
+        file.write(b"new")
+        raise ValueError
+    assert Path("a").read_text() == "old"
+    with replacing(Path("a")) as file:
+        file.write(b"new")
+        assert Path("a").read_text() == "old"
+    assert Path("a").read_text() == "new" and [*Path().iterdir()] == [Path("a")]
+
+
+def test_the_half_file_of_a_killed_process_is_removed_by_the_next_that_writes_there():
+    writer = subprocess.Popen([sys.executable, "-c", WRITES], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout.readline() == "ready\n"
+    (half,) = Path("out").iterdir()
+    write_text(Path("out/b"), "beside a process that is writing")
+    assert half.exists()
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    write_text(Path("out/b"), "after its end")
+    assert [*Path("out").iterdir()] == [Path("out/b")]
+
+
+def test_other_hidden_files_are_left_alone():
+    for name in (".tmp", ".a.tmp", "a.1.tmp", ".a.1.tmp.gz"):
+        Path(name).touch()
+    os.mkfifo(".pipe.1.tmp")
+    write_text(Path("a"), "new")
+    assert {path.name for path in Path().iterdir()} >= {".tmp", ".a.tmp", "a.1.tmp", ".a.1.tmp.gz"}
+
+
+def test_two_files_are_written_side_by_side():
+    with replacing(Path("a")) as first, replacing(Path("b")) as second:
+        first.write(b"1")
+        second.write(b"2")
+    assert (Path("a").read_text(), Path("b").read_text()) == ("1", "2")
