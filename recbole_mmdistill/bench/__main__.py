@@ -8,7 +8,18 @@ from typing import Any
 
 import torch
 
-from . import data, epoch, extraction, gpu, importing, million, report, step, whitening
+from . import (
+    data,
+    epoch,
+    extraction,
+    gpu,
+    importing,
+    million,
+    report,
+    serving,
+    step,
+    whitening,
+)
 
 _BENCHMARKS: dict[str, Any] = {
     "epoch": epoch.measure,
@@ -20,6 +31,7 @@ _BENCHMARKS: dict[str, Any] = {
     "step": step.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
+    "serving": serving.measure,
     "whitening": whitening.measure,
 }
 _FILES = {
@@ -32,6 +44,7 @@ _FILES = {
     "gpu": (),
     "million": (),
     "step": (),
+    "serving": ("items",),
     "whitening": (),
 }
 
@@ -46,7 +59,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="extraction, gpu: the folder movielens-small")
     parser.add_argument("--weights", type=Path, help="extraction: of vit_tiny_patch16_224")
     parser.add_argument("--encoder", type=Path, help="extraction: the folder of a BERT")
-    parser.add_argument("--items", type=int, default=1_000_000, help="million: how many")
+    parser.add_argument(
+        "--items", default="1000000", help="million, serving: how many; serving: 10000,100000"
+    )
     given = parser.parse_args()
     files = [getattr(given, name) for name in _FILES[given.benchmark]]
     if None in files:
@@ -54,7 +69,7 @@ def main() -> None:
     if given.benchmark == "gpu" and given.data is not None:
         files = [given.data]
     if given.benchmark == "million":
-        files = [given.items]
+        files = [int(given.items)]
     if given.rounds < 1 or given.threads < 1:
         parser.error("--rounds and --threads must be 1 or more")
     torch.set_num_threads(given.threads)

@@ -20,6 +20,8 @@ VERBS = {
     "features": "look at a dataset's features: coverage, duplicates, neighbours",
     "benchmark": "run models side by side, and report",
     "convert": "turn features of other tools into feature files, and back",
+    "export": "make a folder that recommends without torch and RecBole",
+    "recommend": "recommend items to users by a trained model",
     "doctor": "try what of the installation works, and say what to do about the rest",
     "unpickle": "make a safe checkpoint of an old one of RecBole that you trust",
 }

@@ -35,7 +35,7 @@ class LinearStack(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[n, ..., in_size]`` to ``[n, ..., out_size]``."""
         rows = x.flatten(1, -2)
-        y = torch.baddbmm(self.bias[:, None], rows, self.weight.mT)
+        y = torch.baddbmm(self.bias[:, None], rows, self.weight.transpose(1, 2))
         return y.view(*x.shape[:-1], y.size(-1))
 
 
@@ -44,14 +44,14 @@ class LayerNormStack(nn.Module):
 
     def __init__(self, n: int, size: int, eps: float) -> None:
         super().__init__()
-        self.eps = eps
+        self.size, self.eps = size, eps
         self.weight = nn.Parameter(torch.ones(n, size))
         self.bias = nn.Parameter(torch.zeros(n, size))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``[n, ..., size]``."""
         shape = (len(self.weight), *[1] * (x.dim() - 2), -1)
-        normal = F.layer_norm(x, x.shape[-1:], eps=self.eps)
+        normal = F.layer_norm(x, (self.size,), eps=self.eps)
         return torch.addcmul(self.bias.view(shape), normal, self.weight.view(shape))
 
 

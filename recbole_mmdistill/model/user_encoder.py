@@ -7,6 +7,7 @@ Which branches read a history together is all that tells one from another: a new
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import reduce
 
 import torch
@@ -77,6 +78,38 @@ class UserEncoder(nn.Module):
             for p in self.encoders.parameters()
             if p.grad is not None
         ]
+
+    @torch.no_grad()
+    def part(self, groups: Sequence[int]) -> UserEncoder:
+        """Give a copy that reads for some groups alone.
+
+        Parameters
+        ----------
+        groups : sequence of int
+            Places in ``groups``, rising.
+
+        Returns
+        -------
+        UserEncoder
+            Its branches are those of the groups, in the same order, numbered anew.
+        """
+        kept = [self.groups[group] for group in groups]
+        branches = sorted(branch for group in kept for branch in group)
+        part = deepcopy(self)
+        part.groups = [[branches.index(branch) for branch in group] for group in kept]
+        part.is_separate = part.groups == [[branch] for branch in range(len(kept))]
+        part._group_of = {branch: n for n, group in enumerate(part.groups) for branch in group}
+        part.maps = nn.ModuleList(part.maps[branch] for branch in branches)
+        if not self.is_stacked:
+            part.encoders = nn.ModuleList(part.encoders[group] for group in groups)
+            return part
+        for parameter in part.encoders.parameters():
+            by_group = parameter.data.unflatten(0, (len(self.groups), -1))
+            parameter.data = by_group[list(groups)].flatten(0, 1)
+        for module in part.encoders.modules():
+            if isinstance(module, nn.Conv1d):
+                module.groups = len(kept)
+        return part
 
     def forward(self, vectors: Tensor, index: Tensor, positions: PositionIndex) -> Tensor:
         """Read histories.

@@ -109,3 +109,17 @@ def test_the_model_learns_through_it(name):
     sum(recommender.calculate_loss(windows([1, 2, 3], [4, 5]))).backward()
     assert all(p.grad is not None for p in recommender.parameters())
     assert recommender.eval().full_sort_predict(prefixes([1, 2, 3])).shape == (2, 9)
+
+
+@pytest.mark.parametrize("name", sorted(SEQUENCE_ENCODERS))
+@pytest.mark.parametrize("stacked", [True, False])
+def test_a_part_reads_as_the_whole_does(name, stacked):
+    torch.manual_seed(0)
+    make = partial(SEQUENCE_ENCODERS[name], hidden_size=8, **OPTIONS.get(name, {}))
+    whole = UserEncoder([[0], [1, 2], [3]], make, is_stackable=stacked).eval()
+    vectors = torch.randn(4, 9, 8)
+    where = at((0, 3), (1, 0))
+    states = whole(vectors, PLACE, where)
+    torch.testing.assert_close(whole.part([1])(vectors[1:3], PLACE, where), states[1:3])
+    torch.testing.assert_close(whole.part([1, 2])(vectors[1:], PLACE, where), states[1:])
+    torch.testing.assert_close(whole(vectors, PLACE, where), states)
