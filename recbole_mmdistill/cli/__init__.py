@@ -17,6 +17,8 @@ VERBS = {
     "features": "look at a dataset's features: coverage, duplicates, neighbours",
     "benchmark": "run models side by side, and report",
     "convert": "turn features of other tools into feature files, and back",
+    "export": "make a folder that recommends without torch and RecBole",
+    "recommend": "recommend items to users by a trained model",
     "unpickle": "make a safe checkpoint of an old one of RecBole that you trust",
 }
 _MODULES = {"import": "import_"}  # a word of Python's own is no module's name

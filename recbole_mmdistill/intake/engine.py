@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from ..errors import UserError
 
 MEMORY = "400MB"  # with Python and its libraries beside it, an import stays below 2 GB
 MAX_THREADS = 4  # each needs memory of its own
+_VECTORS = 50  # of 2,048 rows, read at once from a query that is streamed
 
 
 def connect(**config: str) -> duckdb.DuckDBPyConnection:
@@ -94,6 +95,26 @@ class Engine:
         """
         return self._wait(lambda: self._con.execute(sql, list(parameters)).fetchall(), label)
 
+    def stream(self, sql: str, label: str | None = None) -> Iterator[dict[str, np.ndarray]]:
+        """Run a query whose rows do not fit into memory; until its end, run nothing else.
+
+        Parameters
+        ----------
+        sql, label
+            As for :meth:`run`.
+
+        Yields
+        ------
+        dict of str to numpy.ndarray
+            The columns of some more rows.
+        """
+        self._wait(lambda: self._con.execute(sql) and None, label)
+        while True:
+            rows = self._wait(lambda: self._con.fetch_df_chunk(_VECTORS), None)
+            if not len(rows):
+                return
+            yield {name: rows[name].to_numpy() for name in rows}
+
     def insert(self, table: str, columns: Mapping[str, np.ndarray]) -> None:
         """Append rows to a table.
 
@@ -105,13 +126,13 @@ class Engine:
             Shape ``[n_rows]`` each, in the table's order; texts are of dtype object.
         """
 
-        def work() -> list[tuple[Any, ...]]:
+        def work() -> Any:
             batch = dict(columns)  # noqa: F841  (DuckDB finds it by its name)
             return self._con.execute(f"INSERT INTO {table} SELECT * FROM batch").fetchall()
 
         self._wait(work, None)
 
-    def _wait(self, work: Any, label: str | None) -> list[tuple[Any, ...]]:
+    def _wait(self, work: Any, label: str | None) -> Any:
         future = self._thread.submit(work)
         try:
             if label is None:
@@ -125,7 +146,7 @@ class Engine:
             number = re.search(r'"errno":"(\d+)"', str(error))
             reason = os.strerror(int(number[1])) if number else str(error).splitlines()[0]
             raise UserError(
-                f"The import ran out of memory or disk ({reason}).",
+                f"Memory or disk ran out ({reason}).",
                 f"Make room where {self._scratch.parent} lies.",
             ) from None
         finally:

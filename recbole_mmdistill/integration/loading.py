@@ -159,7 +159,27 @@ def _compare_data(saved: Mapping[str, Any], config: Any, train_data: Any, path: 
     changed = sorted(name for name in files if files[name] != saved["files"].get(name))
     if changed and saved["files"]:
         getLogger().info(f"Changed since {path} was trained: {', '.join(changed)}")
-    for modality, now in hash_features(train_data).items():
+    compare_features(saved, hash_features(train_data), path)
+
+
+def compare_features(saved: Mapping[str, Any], hashes: Mapping[str, np.ndarray], path: Any) -> None:
+    """Say how many items have other features than in training; refuse features of another kind.
+
+    Parameters
+    ----------
+    saved : Mapping
+        As :func:`load` gives it.
+    hashes : Mapping of str to numpy.ndarray
+        Of the features of today, by modality, as :func:`hash_features` gives them.
+    path : str or Path
+        The checkpoint, for the message.
+
+    Raises
+    ------
+    UserError
+        All of a modality's features are other ones.
+    """
+    for modality, now in hashes.items():
         before = saved["features"].get(modality)
         if not isinstance(before, np.ndarray) or before.dtype != now.dtype or before.ndim != 1:
             continue

@@ -102,7 +102,7 @@ def check_options(model: str, dataset: str, options: Mapping[str, Any], path: An
         raise UserError(f"The checkpoint {path} has the option {min(of_machine)}.", OTHER)
 
 
-def config_of(saved: Mapping[str, Any], path: str | Path) -> Any:
+def config_of(saved: Mapping[str, Any], path: str | Path, with_data: bool = True) -> Any:
     """Make the config of a checkpoint anew from its options, for this machine.
 
     Parameters
@@ -111,6 +111,8 @@ def config_of(saved: Mapping[str, Any], path: str | Path) -> Any:
         As :func:`~.loading.load` gives it.
     path : str or Path
         The file. What is made with the config is saved beside it.
+    with_data : bool
+        Whether the dataset must be there.
 
     Returns
     -------
@@ -125,7 +127,8 @@ def config_of(saved: Mapping[str, Any], path: str | Path) -> Any:
     options = Checked(saved["options"])
     options["checkpoint_dir"] = str(Path(path).parent)
     options["gpu_id"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-    dataset_folder(saved["dataset"], str(options.get("data_path")))  # else RecBole downloads it
+    if with_data:  # else RecBole downloads it
+        dataset_folder(saved["dataset"], str(options.get("data_path")))
     try:
         config = make_config(saved["model"], saved["dataset"], options)
     except Exception as error:

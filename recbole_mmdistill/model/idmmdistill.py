@@ -182,7 +182,7 @@ class IDMMDistill(SequentialRecommender):
         return self.network.encode_items(item)
 
     @property
-    def _scorer(self) -> Scorer:
+    def scorer(self) -> Scorer:
         """What predictions are made with: the averages, except in training mode."""
         return self._scorers.get((*self.parameters(), *self.buffers()), self._make_scorer)
 
@@ -240,7 +240,7 @@ class IDMMDistill(SequentialRecommender):
         Tensor
             ``[n_items, n_scoring * hidden_size]``.
         """
-        return self._scorer.table(self._scoring)
+        return self.scorer.table(self._scoring)
 
     def forward(self, item_seq: Tensor, item_seq_len: Tensor) -> Tensor:
         """User states of the scoring branches side by side.
@@ -266,12 +266,12 @@ class IDMMDistill(SequentialRecommender):
             A length is below 0 or beyond T.
         """
         item_seq, item_seq_len = last_items(item_seq, item_seq_len, self.max_seq_length)
-        return self._scorer.user_states(item_seq, item_seq_len, self._scoring)
+        return self.scorer.user_states(item_seq, item_seq_len, self._scoring)
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items, ``[B, n_items]``; histories of any length, see :meth:`forward`."""
         item_seq, length = self._histories(interaction)
-        scorer, chosen = self._scorer, self._scoring
+        scorer, chosen = self.scorer, self._scoring
         scores = scorer.user_states(item_seq, length, chosen) @ scorer.table(chosen).T
         bias = scorer.repeat_bias(item_seq, length, chosen)
         if bias is not None:
@@ -282,7 +282,7 @@ class IDMMDistill(SequentialRecommender):
         """Scores of one item for each row, ``[B]``; histories of any length."""
         item_seq, length = self._histories(interaction)
         item = interaction[self.ITEM_ID]
-        scorer, chosen = self._scorer, self._scoring
+        scorer, chosen = self.scorer, self._scoring
         score = (scorer.user_states(item_seq, length, chosen) * scorer.table(chosen)[item]).sum(-1)
         bias = scorer.repeat_bias(item_seq, length, chosen)
         if bias is not None:

@@ -1,0 +1,303 @@
+"""From a checkpoint to a folder that recommends without torch and RecBole."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import UserError
+from ..integration.trained import read_interactions
+from ..version import __version__
+from . import approximate
+from .histories import Histories
+from .manifest import Branch, Manifest, replacing_folder, write_manifest
+from .models import ScoringModel
+from .recommender import Recommender
+from .runtime import ENCODER, INDEX, TOKENS, Runtime, recovered
+from .tables import DTYPES, FLOAT32, Table, compress
+
+_OPSET = 17
+_COMPARED = 2000  # histories by which an export is compared with its checkpoint
+_K = 10
+_FARTHEST = 1e-4  # that a score of a float32 export may be from the checkpoint's, relative to 1
+IVF = "ivf"
+
+
+@dataclass
+class Request:
+    """What is to be exported, and how.
+
+    Attributes
+    ----------
+    checkpoint : Path
+        Of the model.
+    output : Path
+        The folder to write.
+    dtype : str
+        Of the item table: float32, float16 or int8.
+    branches : tuple of str
+        Those that score; none: all.
+    index : str or None
+        ``ivf``: an approximate index beside the table.
+    recall : float
+        That it is built for, at 10.
+    """
+
+    checkpoint: Path
+    output: Path
+    dtype: str = FLOAT32
+    branches: tuple[str, ...] = ()
+    index: str | None = None
+    recall: float = 0.99
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes
+    ----------
+    folder : Path
+    manifest : Manifest
+    sizes : dict of str to int
+        Bytes of each file.
+    """
+
+    folder: Path
+    manifest: Manifest
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Give it in a few lines."""
+        made, measured = self.manifest, self.manifest.measured
+        branches = ", ".join(branch.name for branch in made.branches)
+        total = sum(self.sizes.values()) / 2**20
+        lines = [
+            f"{made.model} with {made.n_items - 1:,} items and the branches {branches}: "
+            f"{total:,.1f} MiB in {made.dtype}.",
+            f"Compared with the checkpoint by {measured['histories']:,} histories: "
+            f"{measured['overlap']:.2%} of the top 10 are the same, scores differ by at most "
+            f"{measured['largest_difference']:.1e}.",
+        ]
+        if measured["ndcg"] is not None:
+            of_checkpoint, of_export = measured["ndcg"].values()
+            lines.append(
+                f"NDCG@10 of users' last items: {of_checkpoint:.4f} by the checkpoint, "
+                f"{of_export:.4f} by the export."
+            )
+        if made.index is not None:
+            lines.append(f"Index: recall@10 {made.index['recall']:.2%} of exact search.")
+        return "\n".join(lines)
+
+
+def export(request: Request) -> Exported:
+    """Write a folder that :class:`.runtime.Runtime` recommends from.
+
+    Parameters
+    ----------
+    request : Request
+        What is asked for.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    UserError
+        Something given cannot be used, or a package is missing. Then nothing is written.
+    """
+    if request.dtype not in DTYPES:
+        raise UserError(f"--dtype is {request.dtype!r}.", f"Choose from {', '.join(DTYPES)}.")
+    if not 0 < request.recall <= 1:
+        raise UserError(f"--recall is {request.recall}.", "Give a share above 0, up to 1.")
+    _check_packages()
+    if request.index is not None:
+        approximate.faiss_module()
+    with replacing_folder(request.output) as folder:
+        recommender = Recommender.from_checkpoint(request.checkpoint, device="cpu")
+        if request.branches:
+            recommender = recommender.with_sources(request.branches)
+        manifest = _write(recommender, folder, request)
+        write_manifest(folder, manifest)
+    sizes = {path.name: path.stat().st_size for path in request.output.iterdir()}
+    return Exported(request.output, manifest, sizes)
+
+
+def _check_packages() -> None:
+    for package in ("onnx", "onnxruntime"):
+        try:
+            __import__(package)
+        except ModuleNotFoundError:
+            raise UserError(
+                f"An export needs the package {package}, which is not installed.",
+                'Say `pip install "recbole-mmdistill[export]"`.',
+            ) from None
+
+
+def _write(recommender: Recommender, folder: Path, request: Request) -> Manifest:
+    model, scoring = recommender.model, recommender.scoring
+    branches, widths = list(scoring.branches), list(scoring.widths)
+    vectors = model.table(branches).float().numpy()
+    arrays = {
+        "weights": scoring.weights,
+        "popularity": recommender.popularity.astype(np.int64),
+        **_reading(model, branches, vectors, scoring.weights, widths),
+    }
+    if scoring.repeat_bias is not None:
+        arrays["repeat_bias"] = scoring.repeat_bias
+    table = compress(vectors, request.dtype)
+    arrays["table"] = table.values
+    if table.scales is not None:
+        arrays["scales"] = table.scales
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+    tokens = json.dumps(recommender.items.tolist(), ensure_ascii=False)
+    (folder / TOKENS).write_text(tokens, encoding="utf-8")
+    read_width = arrays["read_vectors"].shape[1]
+    _write_encoder(model, branches, read_width, folder / ENCODER)
+    usual = np.array([_usual(column) for column in scoring.weights[1:].T])
+    manifest = Manifest(
+        model=recommender.trained.config["model"],
+        package=__version__,
+        n_items=len(recommender.items),
+        max_length=scoring.max_length,
+        branches=[Branch(*fact) for fact in zip(branches, widths, usual.tolist())],
+        read_width=read_width,
+        dtype=request.dtype,
+        repeats=scoring.repeat_bias is not None,
+    )
+    write_manifest(folder, manifest)
+    histories, targets = _histories(recommender)
+    facts: dict[str, Any] = {"measured": _compare(recommender, folder, histories, targets, request)}
+    if request.index is not None:
+        states = recommender.states(histories)
+        index, facts["index"] = approximate.build_index(
+            Table(table.values, table.scales).part(slice(None)), states, request.recall
+        )
+        approximate.faiss_module().write_index(index, str(folder / INDEX))
+    return Manifest(**{**vars(manifest), **facts})
+
+
+def _usual(weights: np.ndarray) -> float:
+    """The weight of a branch that most items have."""
+    values, counts = np.unique(weights, return_counts=True)
+    return float(values[counts.argmax()])
+
+
+def _reading(
+    model: ScoringModel,
+    branches: Sequence[str],
+    table: np.ndarray,
+    weights: np.ndarray,
+    widths: list[int],
+) -> dict[str, np.ndarray]:
+    """What the user encoder reads of items, as far as it does not follow from the table."""
+    read = model.read_vectors(branches).float().numpy()
+    numbers = np.arange(1, len(table))
+    means = np.zeros(sum(widths), dtype=np.float32)
+    if read.shape[1] == table.shape[1]:
+        found = recovered(table, weights, widths, means)
+        known = np.isfinite(found)
+        known[0] = False
+        offset = np.where(known, read - np.where(known, found, 0), 0).sum(0, dtype=np.float64)
+        means = (offset / known.sum(0).clip(min=1)).astype(np.float32)
+        near = np.isclose(recovered(table, weights, widths, means), read, rtol=1e-5, atol=1e-5)
+        numbers = numbers[~near[1:].all(1)]
+    return {"means": means, "read_numbers": numbers, "read_vectors": read[numbers]}
+
+
+def _write_encoder(
+    model: ScoringModel, branches: Sequence[str], read_width: int, path: Path
+) -> None:
+    """Write what reads histories as an ONNX model, for any number and length of them."""
+    vectors = torch.zeros(2, min(3, model.max_length), read_width)
+    length = torch.tensor([vectors.size(1), 1])
+    axes = {"vectors": {0: "batch", 1: "length"}, "length": {0: "batch"}, "states": {0: "batch"}}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        # The exporter by torch.export unrolls a GRU, and does not take all backbones.
+        torch.onnx.export(
+            model.reader(branches).eval(),
+            (vectors, length),
+            str(path),
+            dynamo=False,
+            opset_version=_OPSET,
+            input_names=["vectors", "length"],
+            output_names=["states"],
+            dynamic_axes=axes,
+        )
+
+
+def _histories(recommender: Recommender) -> tuple[Histories, np.ndarray | None]:
+    """Histories to compare by, without the last item of each, and these; drawn without data."""
+    rng = np.random.default_rng(0)
+    n_items = len(recommender.items)
+    try:
+        found = read_interactions(recommender.trained)
+    except UserError:
+        chance = recommender.popularity[1:] + 0.1
+        length = rng.integers(1, recommender.scoring.max_length + 1, _COMPARED)
+        item = 1 + rng.choice(n_items - 1, length.sum(), p=chance / chance.sum())
+        owner = np.repeat(np.arange(_COMPARED), length)
+        return Histories.of_rows(owner, item, _COMPARED), None
+    known = found.item < n_items
+    user, item = found.user[known], found.item[known]
+    _, owner, count = np.unique(user, return_inverse=True, return_counts=True)
+    whole = Histories.of_rows(owner, item, len(count))
+    several = np.flatnonzero(count > 1)
+    chosen = rng.permutation(several)[:_COMPARED]
+    whole = whole.take(chosen)
+    is_last = np.zeros(len(whole.items), dtype=bool)
+    is_last[whole.start[1:] - 1] = True
+    rest = Histories.of_rows(whole.owner[~is_last], whole.items[~is_last], len(whole))
+    return rest, whole.items[is_last]
+
+
+def _compare(
+    recommender: Recommender,
+    folder: Path,
+    histories: Histories,
+    targets: np.ndarray | None,
+    request: Request,
+) -> dict[str, Any]:
+    """How the export's recommendations differ from the checkpoint's."""
+    runtime = Runtime(folder, verify=False)
+    k = min(_K, len(recommender.items) - 1)
+    ours, theirs = (
+        each.recommend(histories, k, exclude_seen=False) for each in (recommender, runtime)
+    )
+    overlap = np.mean([np.isin(a, b).mean() for a, b in zip(ours.numbers, theirs.numbers)])
+    largest = float(np.nanmax(np.abs(ours.scores - theirs.scores), initial=0))
+    if request.dtype == FLOAT32 and largest > _FARTHEST * max(
+        1, float(np.nanmax(np.abs(ours.scores)))
+    ):
+        raise UserError(
+            f"The export gives other scores than the checkpoint, by {largest:.2g}.",
+            "Report it, with the versions of torch and onnxruntime.",
+        )
+    ndcg = None
+    if targets is not None and len(targets):
+        ndcg = {
+            "checkpoint": _ndcg(ours.numbers, targets),
+            "export": _ndcg(theirs.numbers, targets),
+        }
+    return {
+        "histories": len(histories),
+        "overlap": round(float(overlap), 5),
+        "largest_difference": largest,
+        "ndcg": ndcg,
+    }
+
+
+def _ndcg(numbers: np.ndarray, targets: np.ndarray) -> float:
+    """NDCG of one true item for each row."""
+    _, place = np.nonzero(numbers == targets[:, None])
+    return round(float((1 / np.log2(place + 2)).sum() / len(numbers)), 5)

@@ -1,0 +1,174 @@
+"""A file of recommendations for many people, from a checkpoint."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import UserError
+from ..files import check_writable
+from ..intake.engine import Engine
+from .people import KnownUsers, PeopleOfFile, read_ids
+from .recommender import Recommender
+from .writing import Writer, format_of
+
+SEEN, NONE = "seen", "none"
+
+
+@dataclass
+class Request:
+    """What is to be recommended to whom.
+
+    Attributes
+    ----------
+    checkpoint : Path
+        Of the model.
+    output : Path
+        The file to write: Parquet, CSV or JSON lines by its ending.
+    users : Path or None
+        Ids of users of the dataset; None, without ``histories``: all.
+    histories : Path or None
+        Rows of user, item and time.
+    user, item, time : str or None
+        Columns of ``histories``.
+    k : int
+        Items for each.
+    exclude : str
+        ``seen``, ``none``, or a file of items that nobody gets; items that were seen are left out
+        then, too.
+    only : Path or None
+        A file of the items that are recommended.
+    sources : tuple of str
+        The branches that score; none: all.
+    weights : dict of str to float
+        Factors of branches.
+    shares : bool
+        Whether to write what each branch adds to a score.
+    """
+
+    checkpoint: Path
+    output: Path
+    users: Path | None = None
+    histories: Path | None = None
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    k: int = 10
+    exclude: str = SEEN
+    only: Path | None = None
+    sources: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
+    shares: bool = False
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was done.
+
+    Attributes
+    ----------
+    n_users, n_rows : int
+        People, and rows of the file.
+    n_popular : int
+        People of whose history nothing was known.
+    n_unknown : int
+        Items of histories that were skipped.
+    n_dropped : int
+        Rows of the file of histories that could not be read.
+    """
+
+    n_users: int
+    n_rows: int
+    n_popular: int
+    n_unknown: int
+    n_dropped: int
+
+    def text(self) -> str:
+        """Give it in a few sentences."""
+        lines = [f"{self.n_rows:,} recommendations, users: {self.n_users:,}."]
+        if self.n_unknown:
+            lines.append(f"Unknown items of histories, skipped: {self.n_unknown:,}.")
+        if self.n_popular:
+            lines.append(
+                f"Users of whom nothing is known, who got the most popular: {self.n_popular:,}."
+            )
+        if self.n_dropped:
+            lines.append(f"Rows of histories that could not be read: {self.n_dropped:,}.")
+        return " ".join(lines)
+
+
+def write_recommendations(request: Request) -> Written:
+    """Recommend to many people, and write a file. It appears when it is whole.
+
+    Parameters
+    ----------
+    request : Request
+        What is asked for.
+
+    Returns
+    -------
+    Written
+
+    Raises
+    ------
+    UserError
+        Something given cannot be used. Then nothing is written.
+    """
+    format_of(request.output)
+    if request.output.is_dir():
+        raise UserError(f"--output is {request.output}, which is a folder.", "Name a file.")
+    check_writable(request.output.parent, "The folder of --output")
+    if request.users is not None and request.histories is not None:
+        raise UserError("Both --users and --histories are given.", "Give one of them.")
+    recommender = Recommender.from_checkpoint(request.checkpoint)
+    if request.sources:
+        recommender = recommender.with_sources(request.sources)
+    with tempfile.TemporaryDirectory(prefix="recbole-mm-") as scratch:
+        with Engine(Path(scratch) / "in") as source, Engine(Path(scratch) / "out") as sink:
+            return _recommend(request, recommender, source, sink)
+
+
+def _recommend(request: Request, recommender: Recommender, source: Engine, sink: Engine) -> Written:
+    only, exclude = None, np.zeros(0, dtype=np.int64)
+    if request.only is not None:
+        tokens = read_ids(source, request.only, "item")
+        only = recommender.numbers(tokens, f"--only={request.only}")
+    if request.exclude not in (SEEN, NONE):
+        tokens = read_ids(source, Path(request.exclude), "item")
+        exclude = recommender.numbers(tokens, f"--exclude={request.exclude}")
+    recommend = partial(
+        recommender.recommend,
+        k=request.k,
+        only=only,
+        exclude=exclude,
+        exclude_seen=request.exclude != NONE,
+        weights=request.weights,
+        shares=request.shares,
+    )
+    recommend([])  # so that a mistake in an option is told first
+    people: KnownUsers | PeopleOfFile
+    if request.histories is not None:
+        columns = request.user, request.item, request.time
+        people = PeopleOfFile(source, request.histories, recommender, *columns)
+    else:
+        users = None if request.users is None else read_ids(source, request.users, "user")
+        people = KnownUsers(recommender, users)
+    writer = Writer(sink, recommender.items, recommender.parts if request.shares else ())
+    n_popular = n_unknown = 0
+    with tqdm(total=len(people), desc="recommending", unit=" users", disable=None) as bar:
+        for some in people:
+            found = recommend(some.histories)
+            writer.add(some, found)
+            n_popular += int(found.is_popular.sum())
+            n_unknown += int(found.n_unknown.sum())
+            bar.update(len(found))
+    writer.write(request.output)
+    tally = getattr(people, "tally", None)
+    n_dropped = 0 if tally is None else tally.read - tally.left
+    return Written(len(people), writer.n_rows, n_popular, n_unknown, n_dropped)

@@ -1,0 +1,223 @@
+"""Whom to recommend to: users of the dataset, or histories of a file; some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import UserError
+from ..intake import columns
+from ..intake.dialect import SEPARATORS, Wanted
+from ..intake.engine import Engine
+from ..intake.form import form_of, parts_of
+from ..intake.interactions import Interactions
+from ..intake.reading import open_table
+from ..intake.table import Pick
+from ..intake.tally import Tally
+from ..intake.times import order_of_rows, read_times
+from ..integration.trained import read_interactions
+from .histories import Histories
+from .recommender import Recommender
+
+AT_ONCE = 8192
+
+
+class People(NamedTuple):
+    """Some people.
+
+    Attributes
+    ----------
+    users : numpy.ndarray
+        Their ids, dtype object ``[n]``.
+    histories : Histories
+        What they chose.
+    """
+
+    users: np.ndarray
+    histories: Histories
+
+
+class KnownUsers:
+    """Users of a checkpoint's dataset, with all that it holds of them now.
+
+    Parameters
+    ----------
+    recommender : Recommender
+        Of the checkpoint.
+    users : sequence of str, optional
+        Those wanted; one that the dataset does not have gets an empty history. By default all.
+
+    Raises
+    ------
+    UserError
+        The dataset is not there, or has none of the users.
+    """
+
+    def __init__(self, recommender: Recommender, users: Sequence[str] | None = None) -> None:
+        found = read_interactions(recommender.trained)
+        self._item = np.where(found.item < len(recommender.items), found.item, 0)
+        n_rows = np.bincount(found.user, minlength=len(found.users))
+        self._end = np.cumsum(n_rows)
+        self._n_rows = n_rows
+        if users is None:
+            self._numbers = np.flatnonzero(n_rows)
+            self._tokens = found.users[self._numbers]
+        else:
+            number_of = {token: n for n, token in enumerate(found.users) if n}
+            self._numbers = np.array([number_of.get(user, 0) for user in users], dtype=np.int64)
+            self._tokens = np.array(users, dtype=object)
+            if not self._numbers.any():
+                raise UserError(
+                    f"None of the {len(users)} users is in the dataset (the first is "
+                    f"{users[0]!r}).",
+                    "Give their ids as the dataset has them, or their histories by --histories.",
+                )
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __iter__(self) -> Iterator[People]:
+        for first in range(0, len(self), AT_ONCE):
+            number = self._numbers[first : first + AT_ONCE]
+            n_rows, end = self._n_rows[number], np.cumsum(self._n_rows[number])
+            owner = np.repeat(np.arange(len(number)), n_rows)
+            place = np.arange(len(owner)) + np.repeat(self._end[number] - end, n_rows)
+            histories = Histories.of_rows(owner, self._item[place], len(number))
+            yield People(self._tokens[first : first + AT_ONCE], histories)
+
+
+class PeopleOfFile:
+    """Histories of a file of rows: a user, an item and, if there is one, a time.
+
+    Parameters
+    ----------
+    engine : Engine
+        An empty database; it is busy while people are read.
+    path : Path
+        CSV, TSV, Parquet or JSON lines, or a folder of parts.
+    recommender : Recommender
+        Knows the items.
+    user, item, time : str, optional
+        Columns, by name or by number from 1; by default by their names.
+
+    Attributes
+    ----------
+    tally : recbole_mmdistill.intake.tally.Tally
+        Rows that were read, and those dropped.
+
+    Raises
+    ------
+    UserError
+        It cannot be read, or holds nothing.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        path: Path,
+        recommender: Recommender,
+        user: str | None = None,
+        item: str | None = None,
+        time: str | None = None,
+    ) -> None:
+        self._engine = engine
+        self.tally = Tally()
+        asked = {"user": user, "item": item, "time": time}
+        given = tuple(name for name in asked.values() if name is not None)
+        table = open_table(parts_of(path), None, Wanted(asked=given))
+        picks: dict[str, Pick] = {}
+        for role, name in asked.items():
+            needed = role != "time"
+            place = columns.choose(role, role, name, table.names, str(path), needed=needed)
+            if place is not None:
+                picks[role] = Pick(place)
+        table.load(engine, "raw", picks, self.tally)
+        times = order_of_rows()
+        if "time" in picks and self.tally.left:
+            times = read_times(engine, table.names[picks["time"].column], None)
+        Interactions(engine, table.paths, self.tally).check(times, picks)
+        engine.run("CREATE TEMP TABLE known (token VARCHAR, number INTEGER)")
+        tokens = recommender.items[1:]
+        engine.insert("known", {"token": tokens, "number": np.arange(1, len(tokens) + 1)})
+        engine.run(
+            "CREATE TEMP TABLE numbered AS SELECT items.rowid::INTEGER AS i, "
+            "coalesce(number, 0) AS number FROM items LEFT JOIN known USING (token)"
+        )
+        engine.run(
+            "CREATE TEMP TABLE people AS SELECT u, row_number() OVER (ORDER BY min(n)) - 1 AS p "
+            "FROM kept GROUP BY u"
+        )
+        found = engine.run("SELECT token FROM people JOIN users ON users.rowid = u ORDER BY p")
+        self._tokens = np.array([token for (token,) in found], dtype=object)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def __iter__(self) -> Iterator[People]:
+        rows = self._engine.stream(
+            "SELECT p::BIGINT AS p, number FROM kept JOIN people USING (u) JOIN numbered USING (i) "
+            "ORDER BY p, t, n",
+            "sorting histories",
+        )
+        person, number = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        first = 0
+        for chunk in rows:
+            person = np.concatenate([person, chunk["p"]])
+            number = np.concatenate([number, chunk["number"]])
+            while person[-1] - first >= AT_ONCE:  # the last one's rows may go on
+                cut = np.searchsorted(person, first + AT_ONCE)
+                yield self._people(first, person[:cut], number[:cut], AT_ONCE)
+                person, number, first = person[cut:], number[cut:], first + AT_ONCE
+        if first < len(self):
+            yield self._people(first, person, number, len(self) - first)
+
+    def _people(self, first: int, person: np.ndarray, number: np.ndarray, n: int) -> People:
+        return People(self._tokens[first : first + n], Histories.of_rows(person - first, number, n))
+
+
+def read_ids(engine: Engine, path: Path, role: str) -> list[str]:
+    """Read a list of ids: one a line, or a column of a table.
+
+    Parameters
+    ----------
+    engine : Engine
+        A database.
+    path : Path
+        The file.
+    role : str
+        ``user`` or ``item``, by which the column is found.
+
+    Returns
+    -------
+    list of str
+        Each once, in the order of the file.
+
+    Raises
+    ------
+    UserError
+        It cannot be read, or holds none.
+    """
+    (path, *_) = parts_of(path)
+    form = form_of(path)
+    if form.kind == "text" and not any(
+        mark in form.head.split(form.newline)[0] for mark in SEPARATORS
+    ):
+        text = path.read_text(encoding=form.encoding, errors="strict")
+        ids = [line for line in text.removeprefix("\ufeff").splitlines() if line.strip()]
+        if ids and columns.candidates(role, ids[:1]):
+            ids = ids[1:]
+    else:
+        table = open_table([path])
+        place = columns.choose(role, role, None, table.names, str(path))
+        assert place is not None  # a column is needed
+        name = f"list_of_{role}s"
+        engine.run(f"DROP TABLE IF EXISTS {name}")
+        table.load(engine, name, {"token": Pick(place)}, Tally())
+        found = engine.run(f"SELECT token FROM {name} WHERE token <> '' ORDER BY part, line")
+        ids = [token for (token,) in found]
+    if not ids:
+        raise UserError(f"{path} holds no {role}s.", "Give one id a line, or a column of them.")
+    return list(dict.fromkeys(ids))
