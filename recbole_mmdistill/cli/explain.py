@@ -24,9 +24,7 @@ def build_parser() -> Parser:
         "explain", description="Says why a trained model recommends an item.", epilog=EPILOG
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="as a run saved it")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="FILE.html", help="the page"
-    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.html", help="the page")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the same numbers as JSON")
     people = parser.add_argument_group("whose recommendations are explained one by one")
     people.add_argument(

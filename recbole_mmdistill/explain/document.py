@@ -52,11 +52,9 @@ def describe(people: People, explanation: Explanation, items: Items) -> list[dic
     ]
 
 
-def _recommendation(
-    explanation: Explanation, row: int, place: int, items: Items
-) -> dict[str, Any]:
+def _recommendation(explanation: Explanation, row: int, place: int, items: Items) -> dict[str, Any]:
     found, sources, at = explanation.recommendations, explanation.sources, (row, place)
-    item = found.items[at]
+    item, ranks = found.items[at], explanation.ranks[at].tolist()
     described = {"rank": place + 1, "item": item, "title": items.title(item)}
     if found.is_popular[row]:
         return described
@@ -66,7 +64,7 @@ def _recommendation(
         "shares": _by_name(found.parts, found.shares[at]),
         "values": _by_name(sources, explanation.values[at]),
         "without": _by_name(sources, explanation.without[at]),
-        "ranks": {name: rank or None for name, rank in zip(sources, explanation.ranks[at].tolist())},
+        "ranks": {name: rank or None for name, rank in zip(sources, ranks)},
         "past": _past(explanation.past[row], place, items),
     }
 

@@ -235,7 +235,8 @@ class Explainer:
             item = torch.from_numpy(numbers).to(self.model.device)
             vectors = self.model.features(modality, item).cpu().numpy()
             norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-            units.append(np.divide(vectors, norm, out=np.full_like(vectors, np.nan), where=norm > 0))
+            norm[norm == 0] = np.nan
+            units.append(vectors / norm)
         return units[0] @ units[1].T
 
 

@@ -174,9 +174,7 @@ def _check(request: Request) -> None:
         )
 
 
-def _people(
-    request: Request, recommender: Recommender, engine: Engine
-) -> tuple[People, Histories]:
+def _people(request: Request, recommender: Recommender, engine: Engine) -> tuple[People, Histories]:
     """Find the people of the page, and the sample of which recommendations are summed up."""
     everyone: KnownUsers | PeopleOfFile | None = None
     named: KnownUsers | PeopleOfFile | None = None
@@ -213,7 +211,7 @@ def _take(people: KnownUsers | PeopleOfFile | None, rows: np.ndarray) -> People:
         users.append(some.users[here])
         histories.append(some.histories.take(here))
         first += len(some.users)
-    nobody = Histories.of_rows(*np.zeros((2, 0), dtype=np.int64), 0)
+    nobody = Histories.of_tokens([], {})
     histories.append(nobody)  # so that there is something to join
     length = np.concatenate([part.length for part in histories])
     joined = Histories(

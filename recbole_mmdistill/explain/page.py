@@ -118,21 +118,25 @@ def _shown(person: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any
 
 def _why(found: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Choose the source and the past items that carry a recommendation; make the table."""
-    values, shares, ranks = found["values"], found["shares"], found["ranks"]
+    values, shares, past = found["values"], found["shares"], found["past"]
     largest = max(map(abs, values.values())) or 1
-    rows = []
-    for name in dict.fromkeys([*facts["sources"], *shares]):
-        value = values.get(name, shares[name] if name == REPEATS else None)
-        cell = "–"
-        if value is not None:
-            cell = pages.bar(min(max(value / largest, 0), 1), f"{value:+.3f}")
-        share = f"{shares[name]:+.3f}" if name in shares else "–"
-        rows.append([name, cell, ranks.get(name) or "–", share])
-    total = f"{found['score']:+.3f}"
-    past = found["past"]
-    lists = {"From the history, what carried it": [
-        (entry, f"{entry['change']:+.3f}") for entry in past[:_N_CARRIED] if entry["change"] > 0
-    ]}
+    shares = {name: share for name, share in shares.items() if share or name != REPEATS}
+    parts = values | {name: share for name, share in shares.items() if name == REPEATS}
+    rows = [
+        [
+            name,
+            _signed(parts.get(name)),
+            found["ranks"].get(name) or "-",
+            _signed(shares.get(name)),
+        ]
+        for name in dict.fromkeys([*parts, *shares])
+    ]
+    total = _signed(found["score"])
+    lists = {
+        "From the history, what carried it": [
+            (entry, _signed(entry["change"])) for entry in past[:_N_CARRIED] if entry["change"] > 0
+        ]
+    }
     for modality in facts["sources"]:
         near = [entry for entry in past if entry["cosine"].get(modality) is not None]
         near.sort(key=lambda entry: -entry["cosine"][modality])
@@ -141,9 +145,17 @@ def _why(found: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         ]
     return {
         "carrier": max(values, key=values.__getitem__),
+        "bars": {
+            name: pages.bar(max(value / largest, 0), _signed(value))
+            for name, value in values.items()
+        },
         "rows": [*rows, ["score", total, "", total]],
         "lists": {heading: entries for heading, entries in lists.items() if entries},
     }
+
+
+def _signed(number: float | None) -> str:
+    return "-" if number is None else f"{number:+.3f}"
 
 
 def _tables(summary: Summary, sources: Sequence[str]) -> list[dict[str, Any]]:

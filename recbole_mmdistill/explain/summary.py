@@ -167,7 +167,7 @@ def summarise(
         n_items=len(different),
         n_catalogue=len(recommender.items) - 1,
         items_carried=dict(zip(sources, items_carried.tolist())),
-        taken_away=taken_away,
+        taken_away={name: taken_away[name] for name in sources if name in taken_away},
         agreement=float((alone_missing.argmin(0) == carrier).mean()),
     )
 

@@ -93,7 +93,7 @@ class Network(nn.Module):
             ``[n_branches, n_items, hidden_size]``.
         """
         inputs = {
-            name: SourceTokens.missing(embed.placeholder, len(item))
+            name: SourceTokens.missing(embed.get_parameter("placeholder"), len(item))
             if name in without
             else embed(item)
             for name, embed in self.source_embedding.items()
