@@ -31,7 +31,7 @@ def describe(people: People, explanation: Explanation, items: Items) -> list[dic
         (the items that were read, each once), ``by`` (the model or popularity) and
         ``recommendations``. Each of these has ``rank``, ``item`` and ``title``; if it is the
         model's, also ``score``, ``shares`` by branch, and by source ``values`` (Shapley),
-        ``without`` (the score) and ``ranks``, and ``past``.
+        ``without`` (the score), ``place_alone`` and ``place_without``, and ``past``.
     """
     found = explanation.recommendations
     return [
@@ -54,7 +54,7 @@ def describe(people: People, explanation: Explanation, items: Items) -> list[dic
 
 def _recommendation(explanation: Explanation, row: int, place: int, items: Items) -> dict[str, Any]:
     found, sources, at = explanation.recommendations, explanation.sources, (row, place)
-    item, ranks = found.items[at], explanation.ranks[at].tolist()
+    item = found.items[at]
     described = {"rank": place + 1, "item": item, "title": items.title(item)}
     if found.is_popular[row]:
         return described
@@ -64,7 +64,8 @@ def _recommendation(explanation: Explanation, row: int, place: int, items: Items
         "shares": _by_name(found.parts, found.shares[at]),
         "values": _by_name(sources, explanation.values[at]),
         "without": _by_name(sources, explanation.without[at]),
-        "ranks": {name: rank or None for name, rank in zip(sources, ranks)},
+        "place_alone": _places(sources, explanation.place_alone[at]),
+        "place_without": _places(sources, explanation.place_without[at]),
         "past": _past(explanation.past[row], place, items),
     }
 
@@ -84,6 +85,10 @@ def _past(past: Past, place: int, items: Items) -> list[dict[str, Any]]:
 
 def _by_name(names: Iterable[str], numbers: np.ndarray) -> dict[str, float | None]:
     return {name: _number(number) for name, number in zip(names, numbers)}
+
+
+def _places(names: Iterable[str], places: np.ndarray) -> dict[str, int | None]:
+    return {name: place or None for name, place in zip(names, places.tolist())}
 
 
 def _number(number: float) -> float | None:

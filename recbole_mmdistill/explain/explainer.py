@@ -16,10 +16,8 @@ from ..serving.histories import Histories
 from ..serving.models import BranchedModel
 from ..serving.ranking import Ranker, Recommendations
 from ..serving.recommender import Recommender
+from .coalition import places_of, worth_of
 from .shapley import shapley_values
-
-_PEOPLE_AT_ONCE = 256
-_ITEMS_AT_ONCE = 65536
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,13 @@ class Explanation:
     sources : tuple of str
         What the items have: ``id`` and the modalities.
     worth : numpy.ndarray
-        Score of each item, without the repeat bias, when the items have some of the sources only:
-        float64 ``[2 ** n_sources, n, k]``. Source s is there in number c if bit s of c is set.
-    ranks : numpy.ndarray
-        Place from 1 that each source alone would give to each item, int64 ``[n, k, n_sources]``;
-        0 where the item lacks the source.
+        Score of each item, without the repeat bias, when all items have some of the sources only,
+        see :func:`.coalition.worth_of`: float64 ``[2 ** n_sources, n, k]``. Source s is there in
+        number c if bit s of c is set.
+    place_alone, place_without : numpy.ndarray
+        Place from 1 that the model would give to each item if all items had one source only, or
+        all but one: int64 ``[n, k, n_sources]``. 0 where the item lacks the source, and where no
+        source is left.
     past : tuple of Past
         Of each person.
     """
@@ -69,7 +69,8 @@ class Explanation:
     recommendations: Recommendations
     sources: tuple[str, ...]
     worth: np.ndarray
-    ranks: np.ndarray
+    place_alone: np.ndarray
+    place_without: np.ndarray
     past: tuple[Past, ...]
 
     @cached_property
@@ -79,10 +80,13 @@ class Explanation:
 
     @cached_property
     def without(self) -> np.ndarray:
-        """Score without the repeat bias when one source is away, ``[n, k, n_sources]``."""
-        everything = len(self.worth) - 1
-        away = [everything - (1 << source) for source in range(len(self.sources))]
-        return np.moveaxis(self.worth[away], 0, -1)
+        """Of :attr:`worth` the scores when one source is away, ``[n, k, n_sources]``."""
+        return np.moveaxis(self.worth[all_but_one(len(self.sources))], 0, -1)
+
+
+def all_but_one(n_sources: int) -> list[int]:
+    """Give the numbers of the coalitions that lack one source, by this source."""
+    return [2**n_sources - 1 - (1 << source) for source in range(n_sources)]
 
 
 class Explainer:
@@ -145,20 +149,23 @@ class Explainer:
         if not isinstance(histories, Histories):
             histories = self.recommender.histories(histories)
         found = self.recommender.recommend(histories, k, exclude_seen=exclude_seen, shares=True)
+        seen = histories if exclude_seen else None
+        weights, missing = self.recommender.scoring.weights, all_but_one(len(self.sources))
         worth = np.empty((2 ** len(self.sources), *found.numbers.shape))
-        ranks = np.zeros((*found.numbers.shape, len(self.sources)), dtype=np.int64)
+        alone, without = np.zeros((2, *found.numbers.shape, len(self.sources)), dtype=np.int64)
         for there, ranker in self.coalitions():
             states = ranker.states(histories)
-            worth[there] = scores_of(ranker, states, found)
+            worth[there] = worth_of(ranker, states, found, weights)
             if there.bit_count() == 1:
                 source = there.bit_length() - 1
-                ranks[..., source] = self._ranks(
-                    ranker, states, histories if exclude_seen else None, found, worth[there]
-                )
-                lacks = ~self._has(source)[found.numbers]
-                ranks[lacks | found.is_popular[:, None], source] = 0
+                has = self.model.has_source(self.sources[source]).cpu().numpy()
+                places = places_of(ranker, states, found, seen)
+                alone[..., source] = np.where(has[found.numbers], places, 0)
+            if there and there in missing:
+                places = places_of(ranker, states, found, seen)
+                without[..., missing.index(there)] = places
         past = tuple(self._past(histories, found, row) for row in range(len(found)))
-        return Explanation(found, self.sources, worth, ranks, past)
+        return Explanation(found, self.sources, worth, alone, without, past)
 
     def coalitions(self) -> Iterator[tuple[int, Ranker]]:
         """Give the model as it is with some of the sources only, for all choices of them.
@@ -182,35 +189,6 @@ class Explainer:
             model = self.model.without(away)
             yield there, Recommender(recommender.trained, model, recommender.branches)
 
-    def _has(self, source: int) -> np.ndarray:
-        """Which items have a source, bool ``[n_items]``; the padding never."""
-        has = self.model.has_source(self.sources[source]).cpu().numpy().copy()
-        has[0] = False
-        return has
-
-    @staticmethod
-    def _ranks(
-        ranker: Ranker,
-        states: np.ndarray,
-        seen: Histories | None,
-        found: Recommendations,
-        scores: np.ndarray,
-    ) -> np.ndarray:
-        """Places of recommended items by other scores ``[n, k]``, among all that might be."""
-        above = np.zeros(found.numbers.shape, dtype=np.int64)
-        for first in range(1, len(ranker.items), _ITEMS_AT_ONCE):
-            numbers = np.arange(first, min(first + _ITEMS_AT_ONCE, len(ranker.items)))
-            vectors = ranker.scoring.index.rows(numbers)
-            for row, state in enumerate(states):
-                others = vectors @ state
-                if seen is not None:
-                    own = seen.items[seen.start[row] : seen.start[row + 1]]
-                    others[own[(own >= first) & (own <= numbers[-1])] - first] = -np.inf
-                # Both sides of a tie come from sums in another order, which differ in a few bits.
-                limit = scores[row] + 1e-5 * (1 + np.abs(scores[row]))
-                above[row] += (others > limit[:, None]).sum(1)
-        return above + 1
-
     def _past(self, histories: Histories, found: Recommendations, row: int) -> Past:
         """What the items of one person's history have to do with their recommendations."""
         read, length = histories.take(np.array([row])).padded(self.recommender.scoring.max_length)
@@ -218,11 +196,11 @@ class Explainer:
         numbers = np.array(list(dict.fromkeys(history[::-1].tolist()))[::-1], dtype=np.int64)
         stays = history != numbers[:, None]  # [n_past, length]: a history without each item
         owner, place = np.nonzero(stays)
-        all_but_one = Histories.of_rows(owner, history[place], len(numbers))
+        shortened = Histories.of_rows(owner, history[place], len(numbers))
         scored = found.numbers[row]
         vectors = self.recommender.scoring.index.rows(scored)
         whole = self.recommender.states(histories.take(np.array([row])))
-        change = vectors @ (whole - self.recommender.states(all_but_one)).T
+        change = vectors @ (whole - self.recommender.states(shortened)).T
         change[scored == 0] = np.nan
         modalities = [name for name in self.sources if name != ID]
         cosine = {name: self._cosine(name, scored, numbers) for name in modalities}
@@ -238,29 +216,3 @@ class Explainer:
             norm[norm == 0] = np.nan
             units.append(vectors / norm)
         return units[0] @ units[1].T
-
-
-def scores_of(ranker: Ranker, states: np.ndarray, found: Recommendations) -> np.ndarray:
-    """Score recommended items, without the repeat bias.
-
-    Parameters
-    ----------
-    ranker : Ranker
-        Has the items' vectors.
-    states : numpy.ndarray
-        Of people, float32 ``[n, D]``.
-    found : Recommendations
-        Of the same people.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 ``[n, k]``; NaN where there is no item, or nothing is known of a person.
-    """
-    scores = np.full(found.numbers.shape, np.nan)
-    for first in range(0, len(states), _PEOPLE_AT_ONCE):
-        some = slice(first, first + _PEOPLE_AT_ONCE)
-        vectors = ranker.scoring.index.rows(found.numbers[some])
-        scores[some] = np.einsum("nkd,nd->nk", vectors, states[some], dtype=np.float64)
-    scores[(found.numbers == 0) | found.is_popular[:, None]] = np.nan
-    return scores

@@ -126,7 +126,8 @@ def _why(found: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         [
             name,
             _signed(parts.get(name)),
-            found["ranks"].get(name) or "-",
+            found["place_alone"].get(name) or "-",
+            found["place_without"].get(name) or "-",
             _signed(shares.get(name)),
         ]
         for name in dict.fromkeys([*parts, *shares])
@@ -149,7 +150,7 @@ def _why(found: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
             name: pages.bar(max(value / largest, 0), _signed(value))
             for name, value in values.items()
         },
-        "rows": [*rows, ["score", total, "", total]],
+        "rows": [*rows, ["score", total, found["rank"], found["rank"], total]],
         "lists": {heading: entries for heading, entries in lists.items() if entries},
     }
 
@@ -161,19 +162,17 @@ def _signed(number: float | None) -> str:
 def _tables(summary: Summary, sources: Sequence[str]) -> list[dict[str, Any]]:
     """The tables of the whole."""
 
-    def carried(groups: Sequence[Group]) -> list[list[Any]]:
-        return [
-            [group.name, f"{group.n:,}"]
-            + [pages.bar(share, f"{share:.0%}") for share in group.carried.values()]
-            for group in groups
-        ]
+    def values(group: Group) -> list[Any]:
+        total = sum(max(value, 0) for value in group.value.values()) or 1
+        bars = [pages.bar(max(v / total, 0), f"{v:+.2f}") for v in group.value.values()]
+        return [group.name, f"{group.n:,}", *bars]
 
     columns = ["", "recommendations", *sources]
     tables = [
         {
-            "caption": f"Which source carries how many, by {what}",
+            "caption": f"Mean value of each source, by {what}",
             "columns": columns,
-            "rows": [*carried(groups), *carried([summary.all])],
+            "rows": [values(group) for group in [*groups, summary.all]],
         }
         for what, groups in {
             "popularity of the item": summary.by_popularity,

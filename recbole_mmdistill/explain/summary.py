@@ -10,7 +10,8 @@ import numpy as np
 from ..features.popularity import GROUPS, popularity_groups
 from ..serving.histories import Histories
 from ..serving.ranking import Recommendations
-from .explainer import Explainer, scores_of
+from .coalition import worth_of
+from .explainer import Explainer, all_but_one
 from .shapley import shapley_values
 
 _LENGTHS = (1, 6, 21, 51, 101)  # where groups of histories begin
@@ -119,19 +120,18 @@ def summarise(
         return None
     sources, recommender = explainer.sources, explainer.recommender
     found = recommender.recommend(histories, k, exclude_seen=exclude_seen)
+    weights, missing = recommender.scoring.weights, all_but_one(len(sources))
     worth = np.empty((2 ** len(sources), *found.numbers.shape))
-    everything = len(worth) - 1
     taken_away = {}
     for there, ranker in explainer.coalitions():
-        worth[there] = scores_of(ranker, ranker.states(histories), found)
-        away = everything - there
-        if there and away.bit_count() == 1:
+        worth[there] = worth_of(ranker, ranker.states(histories), found, weights)
+        if there and there in missing:
             others = ranker.recommend(histories, k, exclude_seen=exclude_seen)
-            taken_away[sources[away.bit_length() - 1]] = _compare(found, others)
+            taken_away[sources[missing.index(there)]] = _compare(found, others)
     real = found.numbers > 0
     item = found.numbers[real]
     values = shapley_values(worth)[:, real]
-    alone_missing = worth[[everything - (1 << s) for s in range(len(sources))]][:, real]
+    without = worth[missing][:, real]
     carrier = values.argmax(0)
 
     def group(name: str, chosen: np.ndarray) -> Group:
@@ -168,7 +168,7 @@ def summarise(
         n_catalogue=len(recommender.items) - 1,
         items_carried=dict(zip(sources, items_carried.tolist())),
         taken_away={name: taken_away[name] for name in sources if name in taken_away},
-        agreement=float((alone_missing.argmin(0) == carrier).mean()),
+        agreement=float((without.argmin(0) == carrier).mean()),
     )
 
 

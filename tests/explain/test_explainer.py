@@ -7,6 +7,7 @@ import torch
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.explain import Explainer, summarise
 from recbole_mmdistill.features import open_features
+from recbole_mmdistill.model.combine import centre
 from recbole_mmdistill.serving import Recommender
 from tests.serving.builders import MODELS, predict, save_checkpoint, write_files
 
@@ -19,8 +20,8 @@ def files():
     write_files()
 
 
-def made(name="three branches"):
-    path, model = save_checkpoint(name)
+def made(name="three branches", **settings):
+    path, model = save_checkpoint(name, **settings)
     return Explainer(Recommender.from_checkpoint(path)), model
 
 
@@ -46,7 +47,7 @@ def test_shares_and_values_add_up_to_the_score(name, exclude_seen):
     np.testing.assert_allclose(values.sum(2) + repeats, found.scores[known], atol=1e-5)
 
 
-def test_the_worth_is_the_score_of_the_model_whose_items_have_these_sources():
+def test_the_worth_is_the_weighted_score_of_branches_whose_items_have_these_sources():
     explainer, model = made()
     explained = explainer.explain(HISTORIES[:2], 4)
     numbers = explained.recommendations.numbers
@@ -56,23 +57,43 @@ def test_the_worth_is_the_score_of_the_model_whose_items_have_these_sources():
             scorer = model.scorer.without(away)
             item_seq, length = explainer.recommender.histories(HISTORIES[:2]).padded(10)
             states = scorer.user_states(*map(torch.from_numpy, (item_seq, length)), range(3))
-            scores = (states @ scorer.table(range(3)).T).numpy()
-        expected = np.take_along_axis(scores, numbers, axis=1)
+            trained, present = scorer.catalogue.trained_items, scorer.catalogue.present
+            vectors = centre(
+                scorer.vectors, scorer.vectors[:, trained], present[:, trained].float()
+            )
+            weights = model.network.combination(model.catalogue.present) * present
+            scores = torch.einsum("nbd,bid,bi->ni", states.view(2, 3, -1), vectors, weights)
+        expected = np.take_along_axis(scores.numpy(), numbers, axis=1)
         np.testing.assert_allclose(explained.worth[there], expected, atol=1e-5)
 
 
-def test_ranks_are_the_places_by_each_source_alone():
-    explainer, _ = made()
+def test_without_exchange_between_sources_a_sources_value_is_its_branchs_share():
+    explainer, _ = made("three branches", item_encoder="late")
+    explained = explainer.explain(HISTORIES[:3], 5)
+    shares = explained.recommendations.shares[..., :3]
+    np.testing.assert_allclose(explained.values, shares, atol=1e-5)
+
+
+def test_places_are_those_by_each_source_alone_and_by_all_others():
+    explainer, model = made()
     (history,) = [[explainer.recommender.number_of[token] for token in HISTORIES[0]]]
     explained = explainer.explain(HISTORIES[:1], 13)
     numbers = explained.recommendations.numbers[0].tolist()
     assert sorted(numbers + history) == list(range(1, 16))
+
+    def places(away):
+        with torch.no_grad():
+            scorer = model.scorer.without(away)
+            states = scorer.user_states(torch.tensor([history]), torch.tensor([2]), range(3))
+            score = (states @ scorer.table(range(3)).T)[0]
+        return [1 + sum(score[other] > score[own] + 1e-4 for other in numbers) for own in numbers]
+
     for source, name in enumerate(explainer.sources):
-        alone = dict(zip(numbers, explained.worth[1 << source, 0]))
-        has = explainer.model.has_source(name)
-        for number, rank in zip(numbers, explained.ranks[0, :, source]):
-            better = sum(alone[other] > alone[number] + 1e-4 for other in numbers)
-            assert rank == (better + 1 if has[number] else 0)
+        has = explainer.model.has_source(name)[numbers].tolist()
+        alone = places([other for other in explainer.sources if other != name])
+        expected = [place if there else 0 for place, there in zip(alone, has)]
+        assert explained.place_alone[0, :, source].tolist() == expected
+        assert explained.place_without[0, :, source].tolist() == places([name])
 
 
 def test_items_without_a_picture_have_no_place_by_it():
@@ -81,8 +102,9 @@ def test_items_without_a_picture_have_no_place_by_it():
     lacks = [
         item in ("i10", "i11", "i12", "i13", "i14") for item in explained.recommendations.items[0]
     ]
-    assert (explained.ranks[0, :, 2] == 0).tolist() == lacks
-    assert (explained.ranks[0, :, 1] > 0).all()
+    assert (explained.place_alone[0, :, 2] == 0).tolist() == lacks
+    assert (explained.place_alone[0, :, 1] > 0).all()
+    assert (explained.place_without > 0).all()
 
 
 def test_a_past_item_changes_the_score_by_what_it_falls_without_it():
@@ -133,7 +155,8 @@ def test_of_people_of_whom_nothing_is_known_nothing_is_said():
     explained = explainer.explain(HISTORIES, 3)
     assert explained.recommendations.is_popular.tolist() == [False, False, False, True]
     assert np.isnan(explained.worth[:, 3]).all() and np.isnan(explained.values[3]).all()
-    assert (explained.ranks[3] == 0).all() and len(explained.past[3].items) == 0
+    assert (explained.place_alone[3] == 0).all() and (explained.place_without[3] == 0).all()
+    assert len(explained.past[3].items) == 0
 
 
 def test_nobody_gets_nothing():
@@ -183,3 +206,4 @@ def test_a_model_of_one_source_of_its_own_has_nothing_to_take_away():
     explainer, _ = made("ID alone, no repeat bias")
     summary = summarise(explainer, explainer.recommender.histories(HISTORIES), 3)
     assert summary.taken_away == {} and summary.all.carried == {"id": 1.0}
+    assert (explainer.explain(HISTORIES, 3).place_without == 0).all()
