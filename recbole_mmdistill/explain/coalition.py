@@ -16,9 +16,9 @@ def worth_of(
 ) -> np.ndarray:
     """Score recommended items by what is left, each branch with the weight that it always has.
 
-    The model itself multiplies the weights of what is left, to make up for what is missing. Here
-    it must not: where all items lack the same, such a factor changes no order, but makes the
-    source that is missing look as if it had added little.
+    The model itself multiplies the weights of what is left, so that an item can compete with
+    those that lack less. Where all items lack the same this is a matter of scale, which would make
+    the source that is missing look as if it had added little.
 
     Parameters
     ----------

@@ -1,5 +1,8 @@
 """Explanations against the model's own scores, written out."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -207,3 +210,12 @@ def test_a_model_of_one_source_of_its_own_has_nothing_to_take_away():
     summary = summarise(explainer, explainer.recommender.histories(HISTORIES), 3)
     assert summary.taken_away == {} and summary.all.carried == {"id": 1.0}
     assert (explainer.explain(HISTORIES, 3).place_without == 0).all()
+
+
+def test_the_code_of_the_page_runs():
+    text = (Path(__file__).parents[2] / "docs/explaining.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    code = code.replace("saved/IDMMDistill-....pth", save_checkpoint()[0])
+    exec(code.replace('"50", "181"', '"i5", "i8"'), names := {})
+    assert names["explained"].values.shape == (1, 3, 3)
+    assert names["summary"].n_people == 1
