@@ -17,7 +17,7 @@ VERBS = {
     "features": "look at a dataset's features: coverage, duplicates, neighbours",
     "benchmark": "run models side by side, and report",
     "convert": "turn features of other tools into feature files, and back",
-    "explain": "say why a trained model recommends an item: by which source, which past item",
+    "explain": "say on a page why a trained model recommends what it recommends",
     "export": "make a folder that recommends without torch and RecBole",
     "recommend": "recommend items to users by a trained model",
     "unpickle": "make a safe checkpoint of an old one of RecBole that you trust",
