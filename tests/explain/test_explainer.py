@@ -10,7 +10,6 @@ import torch
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.explain import Explainer, summarise
 from recbole_mmdistill.features import open_features
-from recbole_mmdistill.model.combine import centre
 from recbole_mmdistill.serving import Recommender
 from tests.serving.builders import MODELS, predict, save_checkpoint, write_files
 
@@ -60,12 +59,14 @@ def test_the_worth_is_the_weighted_score_of_branches_whose_items_have_these_sour
             scorer = model.scorer.without(away)
             item_seq, length = explainer.recommender.histories(HISTORIES[:2]).padded(10)
             states = scorer.user_states(*map(torch.from_numpy, (item_seq, length)), range(3))
-            trained, present = scorer.catalogue.trained_items, scorer.catalogue.present
-            vectors = centre(
-                scorer.vectors, scorer.vectors[:, trained], present[:, trained].float()
-            )
+            present = scorer.catalogue.present
+            counted = present[:, scorer.catalogue.trained_items, None].float()
+            trained = scorer.vectors[:, scorer.catalogue.trained_items] * counted
+            mean = trained.sum(1, keepdim=True) / counted.sum(1, keepdim=True).clamp(min=1)
             weights = model.network.combination(model.catalogue.present) * present
-            scores = torch.einsum("nbd,bid,bi->ni", states.view(2, 3, -1), vectors, weights)
+            scores = torch.einsum(
+                "nbd,bid,bi->ni", states.view(2, 3, -1), scorer.vectors - mean, weights
+            )
         expected = np.take_along_axis(scores.numpy(), numbers, axis=1)
         np.testing.assert_allclose(explained.worth[there], expected, atol=1e-5)
 
