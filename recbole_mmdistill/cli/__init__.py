@@ -20,6 +20,7 @@ VERBS = {
     "features": "look at a dataset's features: coverage, duplicates, neighbours",
     "benchmark": "run models side by side, and report",
     "convert": "turn features of other tools into feature files, and back",
+    "explain": "say on a page why a trained model recommends what it recommends",
     "export": "make a folder that recommends without torch and RecBole",
     "recommend": "recommend items to users by a trained model",
     "doctor": "try what of the installation works, and say what to do about the rest",

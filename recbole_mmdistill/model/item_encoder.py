@@ -41,6 +41,13 @@ class SourceTokens(NamedTuple):
     tokens: Tensor
     mask: Tensor
 
+    @classmethod
+    def missing(cls, placeholder: Tensor, n_items: int) -> SourceTokens:
+        """Give the tokens of items that lack the source: its placeholder ``[hidden_size]``."""
+        tokens = placeholder.expand(n_items, 1, -1)
+        mask = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return cls(tokens, mask)
+
 
 class ItemEncoder(nn.Module):
     """What every item encoder keeps.

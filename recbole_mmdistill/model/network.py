@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -67,30 +67,58 @@ class Network(nn.Module):
         """Names of the branches."""
         return self.item_encoder.branches
 
+    @property
+    def sources(self) -> list[str]:
+        """Names of the sources: ``id`` and the modalities."""
+        return self.item_encoder.sources
+
     def features_present(self) -> dict[str, Tensor]:
         """Whether items have features, by modality: bool ``[n_items]``."""
         embeddings = self.source_embedding.items()
         return {n: e.table.present for n, e in embeddings if isinstance(e, SourceEmbedding)}
 
-    def encode_items(self, item: Tensor) -> Tensor:
-        """Encode items: ids ``[n_items]`` to vectors ``[n_branches, n_items, hidden_size]``."""
-        inputs = {name: embed(item) for name, embed in self.source_embedding.items()}
-        if self.id_embedding is not None:
+    def encode_items(self, item: Tensor, without: Collection[str] = ()) -> Tensor:
+        """Encode items.
+
+        Parameters
+        ----------
+        item : Tensor
+            Ids, ``[n_items]``.
+        without : collection of str
+            Sources that all of them are to lack: what stands in their place is the source's
+            placeholder, and the mean of all IDs.
+
+        Returns
+        -------
+        Tensor
+            ``[n_branches, n_items, hidden_size]``.
+        """
+        inputs = {
+            name: SourceTokens.missing(embed.get_parameter("placeholder"), len(item))
+            if name in without
+            else embed(item)
+            for name, embed in self.source_embedding.items()
+        }
+        if self.id_embedding is not None and ID in without:
+            inputs[ID] = SourceTokens.missing(self.id_embedding.weight[1:].mean(0), len(item))
+        elif self.id_embedding is not None:
             token = self.id_embedding(item)[:, None]
             everywhere = torch.ones(token.shape[:2], dtype=torch.bool, device=item.device)
             inputs[ID] = SourceTokens(token, everywhere)
         return self.item_encoder(inputs)
 
-    def encode_catalogue(self, n_items: int, on: torch.device) -> Tensor:
-        """Encode the items 0 to ``n_items - 1``: ``[n_branches, n_items, hidden_size]``."""
+    def encode_catalogue(
+        self, n_items: int, on: torch.device, without: Collection[str] = ()
+    ) -> Tensor:
+        """Encode the items 0 to ``n_items - 1``, see :meth:`encode_items`."""
         first, *chunks = torch.arange(n_items, device=on).split(_ITEMS_AT_ONCE)
-        of_first = self.encode_items(first)
+        of_first = self.encode_items(first, without)
         if not chunks:
             return of_first
         vectors = of_first.new_empty(len(of_first), n_items, of_first.size(-1))
         vectors[:, first] = of_first
         for chunk in chunks:
-            vectors[:, chunk[0] : chunk[-1] + 1] = self.encode_items(chunk)
+            vectors[:, chunk[0] : chunk[-1] + 1] = self.encode_items(chunk, without)
         return vectors
 
     def score_step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 
 import torch
@@ -22,18 +22,43 @@ class Scorer:
         It must not change as long as this is used.
     catalogue : Catalogue
         Facts about the items.
+    missing : collection of str
+        Sources that all items lack, see :meth:`without`.
     """
 
-    def __init__(self, network: Network, catalogue: Catalogue) -> None:
+    def __init__(
+        self, network: Network, catalogue: Catalogue, missing: Collection[str] = ()
+    ) -> None:
         self.network = network
         self.catalogue = catalogue
+        self.missing = missing
         self._last_table: tuple[list[int], Tensor] | None = None  # one, because they are large
 
     @cached_property
     def vectors(self) -> Tensor:
         """All items' vectors, ``[n_branches, n_items, hidden_size]``."""
         present = self.catalogue.present
-        return self.network.encode_catalogue(present.size(1), present.device)
+        return self.network.encode_catalogue(present.size(1), present.device, self.missing)
+
+    def without(self, sources: Collection[str]) -> Scorer:
+        """Give a scorer that takes some sources from every item, recommended or read.
+
+        It scores as the model would if no item had them: their places are filled as those of any
+        item that lacks them, and their branches have no weight.
+
+        Parameters
+        ----------
+        sources : collection of str
+            Names of the network's sources.
+
+        Returns
+        -------
+        Scorer
+        """
+        present = self.catalogue.present
+        has_source = [[name not in sources] for name in self.network.branches]
+        present = present & torch.tensor(has_source, device=present.device)
+        return Scorer(self.network, self.catalogue._replace(present=present), sources)
 
     def table(self, branches: Sequence[int]) -> Tensor:
         """Items' vectors of some branches side by side, times the branches' weights.

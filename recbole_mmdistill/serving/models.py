@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -122,6 +123,28 @@ class BranchedModel(ScoringModel):
 
     def _places(self, branches: Sequence[str]) -> list[int]:
         return [self.branches.index(name) for name in branches]
+
+    @property
+    def sources(self) -> list[str]:
+        """What items have: ``id`` and the modalities."""
+        return self.scorer.network.sources
+
+    def without(self, sources: Collection[str]) -> BranchedModel:
+        """Give the model as it is when all items lack some sources, see :meth:`.Scorer.without`."""
+        other = copy(self)
+        other.scorer = self.scorer.without(sources)
+        return other
+
+    def has_source(self, source: str) -> Tensor:
+        """Which items have a source, bool ``[n_items]``; an ID that was never trained is none."""
+        present = self.scorer.network.features_present()
+        return present.get(source, self.scorer.catalogue.train_count > 0).to(self.device)
+
+    @torch.no_grad()
+    def features(self, modality: str, item: Tensor) -> Tensor:
+        """Features of items ``[n]``, the mean of each one's tokens: ``[n, dim]``, 0 where none."""
+        values, mask = self.scorer.network.source_embedding[modality].table(item)
+        return values.float().sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
     @torch.no_grad()
     def table(self, branches: Sequence[str]) -> Tensor:

@@ -18,7 +18,6 @@ from ..intake.reading import open_table
 from ..intake.table import Pick
 from ..intake.tally import Tally
 from ..intake.times import order_of_rows, read_times
-from ..integration.trained import read_interactions
 from .histories import Histories
 from .recommender import Recommender
 
@@ -57,7 +56,7 @@ class KnownUsers:
     """
 
     def __init__(self, recommender: Recommender, users: Sequence[str] | None = None) -> None:
-        found = read_interactions(recommender.trained)
+        found = recommender.interactions
         self._item = np.where(found.item < len(recommender.items), found.item, 0)
         n_rows = np.bincount(found.user, minlength=len(found.users))
         self._end = np.cumsum(n_rows)

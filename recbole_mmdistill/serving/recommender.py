@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, near
-from ..integration.trained import Trained, load_trained, read_interactions
+from ..integration.trained import Interactions, Trained, load_trained, read_interactions
 from .models import ScoringModel, adapt
 from .ranking import Ranker, Scoring
 from .search import Cells, ExactIndex, Index
@@ -92,11 +93,16 @@ class Recommender(Ranker):
         """
         return Recommender(self.trained, self.model, sources)
 
+    @cached_property
+    def interactions(self) -> Interactions:
+        """The dataset's interactions as they are now."""
+        return read_interactions(self.trained)
+
     def _counts(self) -> np.ndarray:
         counts = self.model.popularity()
         if counts is not None:
             return counts.cpu().numpy()
-        known = read_interactions(self.trained).item
+        known = self.interactions.item
         return np.bincount(known[known < len(self.items)], minlength=len(self.items))
 
 

@@ -225,7 +225,7 @@ def encoded(monkeypatch):
     calls = []
     encode = Network.encode_items
     monkeypatch.setattr(
-        Network, "encode_items", lambda self, item: (calls.append(item), encode(self, item))[1]
+        Network, "encode_items", lambda *given: (calls.append(given[1]), encode(*given))[1]
     )
     return calls
 

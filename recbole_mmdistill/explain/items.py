@@ -1,0 +1,97 @@
+"""What is shown of items: titles and small pictures."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from .. import pages
+from ..features.atomic import ItemTable
+from ..features.pictures import PictureFolder, UnreadablePicture, decode
+from ..features.report.catalogue import find_title
+from ..integration.trained import Trained
+
+
+class Items:
+    """Titles and pictures of items, read when they are asked for.
+
+    Parameters
+    ----------
+    table : ItemTable or None
+        A dataset's ``.item`` file.
+    title_field : str or None
+        Its column of titles; None: there are none.
+    folder : PictureFolder or None
+        Pictures by token.
+
+    Raises
+    ------
+    UserError
+        There is no such column.
+    """
+
+    def __init__(
+        self,
+        table: ItemTable | None = None,
+        title_field: str | None = None,
+        folder: PictureFolder | None = None,
+    ) -> None:
+        self._table = table
+        self._column: int | None = None
+        self._row_of: dict[str, int] = {}
+        if table is not None and title_field is not None:
+            (self._column,) = table.columns([title_field])
+            self._row_of = {token: row for row, token in enumerate(table.item_tokens)}
+        self._folder = folder
+        self.picture = cache(self._picture)
+
+    @classmethod
+    def of_dataset(
+        cls, trained: Trained, title_field: str | None = None, images: Path | None = None
+    ) -> Items:
+        """Find titles and pictures in the folder of a checkpoint's dataset, if they are there.
+
+        Parameters
+        ----------
+        trained : Trained
+            The checkpoint.
+        title_field : str, optional
+            Column of the titles; by default found by its name.
+        images : Path, optional
+            Folder of pictures; by default ``images`` of the dataset.
+
+        Raises
+        ------
+        UserError
+            What is named is not there, or the ``.item`` file is damaged.
+        """
+        folder, item_field = Path(trained.config["data_path"]), trained.config["ITEM_ID_FIELD"]
+        path = folder / f"{trained.config['dataset']}.item"
+        table = ItemTable(path, item_field) if title_field or path.is_file() else None
+        if table is not None:
+            title_field = title_field or find_title(table.fields, item_field)
+        usual = folder / "images"
+        pictures = PictureFolder(images or usual) if images or usual.is_dir() else None
+        return cls(table, title_field, pictures)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether there is a folder of them."""
+        return self._folder is not None
+
+    def title(self, token: str) -> str:
+        """Give the title of an item; its token if it has none."""
+        title = ""
+        if self._table is not None and self._column is not None and token in self._row_of:
+            title = self._table.read(self._row_of[token])[self._column].strip()
+        return title or token
+
+    def _picture(self, token: str) -> pages.Picture | None:
+        """Give the picture of an item, None if it has none that can be read."""
+        name = None if self._folder is None else self._folder.name_of(token)
+        if self._folder is None or name is None:
+            return None
+        try:
+            return pages.thumbnail(decode(self._folder.read(name)), 72, 96)
+        except UnreadablePicture:
+            return None

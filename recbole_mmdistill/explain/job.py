@@ -1,0 +1,222 @@
+"""A page and a JSON file that explain a model's recommendations."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from ..files import check_writable, write_json, write_text
+from ..intake.engine import Engine
+from ..serving.histories import Histories
+from ..serving.people import KnownUsers, People, PeopleOfFile, read_ids
+from ..serving.recommender import Recommender
+from .document import describe
+from .explainer import Explainer
+from .items import Items
+from .page import branch_shares, render_page
+from .summary import Summary, summarise
+
+SEEN, NONE = "seen", "none"
+MOST = 20  # people on a page
+CANDIDATES = 100  # for each of them, which the sliders put in order
+
+
+@dataclass
+class Request:
+    """What is to be explained to whom.
+
+    Attributes
+    ----------
+    checkpoint : Path
+        Of the model.
+    output : Path
+        The page to write.
+    json : Path or None
+        A file for the same as JSON.
+    users : str or None
+        Users of the dataset: their ids with commas between them, or a file of ids.
+    histories : Path or None
+        Rows of user, item and time.
+    user, item, time : str or None
+        Columns of ``histories``.
+    k : int
+        Items for each.
+    exclude : str
+        ``seen`` or ``none``: whether items of the own history are left out.
+    sample : int
+        Of how many people the recommendations are summed up; 0: of none.
+    seed : int
+        To draw them with.
+    images : Path or None
+        Folder of pictures; None: ``images`` in the dataset's folder.
+    title_field : str or None
+        Column of the titles in the ``.item`` file; None: found by its name.
+    """
+
+    checkpoint: Path
+    output: Path
+    json: Path | None = None
+    users: str | None = None
+    histories: Path | None = None
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    k: int = 10
+    exclude: str = SEEN
+    sample: int = 1000
+    seed: int = 0
+    images: Path | None = None
+    title_field: str | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was done.
+
+    Attributes
+    ----------
+    n_people : int
+        Of the page.
+    summary : Summary or None
+        Of the recommendations for a sample.
+    """
+
+    n_people: int
+    summary: Summary | None
+
+    def text(self) -> str:
+        """Give it in a few sentences."""
+        lines = [f"Recommendations explained one by one, users: {self.n_people}."]
+        if self.summary is not None:
+            whole = self.summary.all
+            carried = ", ".join(f"{name} {share:.0%}" for name, share in whole.carried.items())
+            lines.append(f"Of {whole.n:,} recommendations the sources carry: {carried}.")
+        return " ".join(lines)
+
+
+def write_explanation(request: Request) -> Written:
+    """Explain recommendations on a page. It appears when it is whole.
+
+    Parameters
+    ----------
+    request : Request
+        What is asked for.
+
+    Returns
+    -------
+    Written
+
+    Raises
+    ------
+    UserError
+        Something given cannot be used. Then nothing is written.
+    """
+    _check(request)
+    recommender = Recommender.from_checkpoint(request.checkpoint)
+    explainer = Explainer(recommender)
+    recommender.recommend([], request.k)  # so that a mistake in k is told first
+    items = Items.of_dataset(recommender.trained, request.title_field, request.images)
+    with tempfile.TemporaryDirectory(prefix="recbole-mm-") as scratch:
+        with Engine(Path(scratch) / "in") as engine:
+            shown, sample = _people(request, recommender, engine)
+    exclude_seen = request.exclude == SEEN
+    people: list[dict[str, Any]] = []
+    shares = np.zeros((0, 0, 0))
+    if len(shown.users):
+        n_candidates = min(max(CANDIDATES, request.k), len(recommender.items) - 1)
+        explanation = explainer.explain(shown.histories, n_candidates, exclude_seen=exclude_seen)
+        people = describe(shown, explanation, items)
+        shares = branch_shares(recommender, explanation.recommendations)
+    summary = None
+    if len(sample):
+        summary = summarise(explainer, sample, request.k, exclude_seen=exclude_seen)
+    facts = {
+        "checkpoint": str(request.checkpoint),
+        "model": type(recommender.model.model).__name__,
+        "dataset": str(recommender.trained.config["dataset"]),
+        "sources": list(explainer.sources),
+        "branches": list(recommender.branches),
+    }
+    page = render_page(facts, people, shares, request.k, items, summary)
+    whole = None if summary is None else asdict(summary)
+    for person in people:
+        person["recommendations"] = person["recommendations"][: request.k]
+    if request.json is not None:
+        write_json(request.json, {**facts, "people": people, "summary": whole})
+    write_text(request.output, page)
+    return Written(len(people), summary)
+
+
+def _check(request: Request) -> None:
+    if request.output.suffix.lower() not in (".html", ".htm"):
+        raise UserError(
+            f"--output is {request.output}, but a page is written.", "End the name in .html."
+        )
+    files = {"--output": request.output, "--json": request.json}
+    for option, path in files.items():
+        if path is not None and path.is_dir():
+            raise UserError(f"{option} is {path}, which is a folder.", "Name a file.")
+        if path is not None:
+            check_writable(path.parent, f"The folder of {option}")
+    if request.json is not None and request.json.absolute() == request.output.absolute():
+        raise UserError(f"--output and --json are both {request.json}.", "Name two files.")
+    if request.users is not None and request.histories is not None:
+        raise UserError("Both --users and --histories are given.", "Give one of them.")
+    if request.users is None and request.histories is None and not request.sample:
+        raise UserError(
+            "--sample is 0, and nobody is named to whom recommendations are to be explained.",
+            "Give --users or --histories, or a --sample of 1 or more.",
+        )
+
+
+def _people(request: Request, recommender: Recommender, engine: Engine) -> tuple[People, Histories]:
+    """Find the people of the page, and the sample of which recommendations are summed up."""
+    everyone: KnownUsers | PeopleOfFile | None = None
+    named: KnownUsers | PeopleOfFile | None = None
+    if request.histories is not None:
+        columns = request.user, request.item, request.time
+        named = everyone = PeopleOfFile(engine, request.histories, recommender, *columns)
+    elif request.users is not None:
+        named = KnownUsers(recommender, _ids(request.users, engine)[:MOST])
+    if request.sample and everyone is None:
+        everyone = KnownUsers(recommender)
+    sample = np.zeros(0, dtype=np.int64)
+    if request.sample and everyone is not None:
+        rng = np.random.default_rng(request.seed)
+        n = min(request.sample, len(everyone))
+        sample = np.sort(rng.choice(len(everyone), n, replace=False))
+    return _take(named, np.arange(MOST)), _take(everyone, sample).histories
+
+
+def _ids(users: str, engine: Engine) -> list[str]:
+    """Read ids: from a file if there is one of that name."""
+    if Path(users).is_file():
+        return read_ids(engine, Path(users), "user")
+    ids = list(dict.fromkeys(user.strip() for user in users.split(",") if user.strip()))
+    if not ids:
+        raise UserError(f"--users is {users!r}.", "Give ids with commas between them, or a file.")
+    return ids
+
+
+def _take(people: KnownUsers | PeopleOfFile | None, rows: np.ndarray) -> People:
+    """Give some of the people, by their places, rising; places behind the last are nobody's."""
+    users, histories, first = [], [], 0
+    for some in people or ():
+        here = rows[(rows >= first) & (rows < first + len(some.users))] - first
+        users.append(some.users[here])
+        histories.append(some.histories.take(here))
+        first += len(some.users)
+    nobody = Histories.of_tokens([], {})
+    histories.append(nobody)  # so that there is something to join
+    length = np.concatenate([part.length for part in histories])
+    joined = Histories(
+        np.concatenate([part.items for part in histories]),
+        np.concatenate([[0], np.cumsum(length)]).astype(np.int64),
+        np.concatenate([part.n_unknown for part in histories]),
+    )
+    return People(np.concatenate([*users, np.zeros(0, dtype=object)]), joined)
