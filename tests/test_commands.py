@@ -83,7 +83,7 @@ def test_every_substitution_is_of_a_command_on_a_page():
 
 def test_the_extras_of_the_readme_exist():
     extras = re.findall(r'pip install -e "\.\[(\w+)\]"', README.read_text(encoding="utf-8"))
-    assert {*extras} == {"test", "benchmark"}
+    assert {*extras} == {"test", "benchmark", "export"}
     for extra in extras:
         assert f"\n{extra} =\n" in (ROOT / "setup.cfg").read_text(encoding="utf-8")
 
