@@ -121,6 +121,26 @@ def check_writable(folder: str | Path, option: str) -> None:
         )
 
 
+def check_output(path: Path, option: str) -> None:
+    """See that a file can be written, before there is something to lose.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    option : str
+        What named it, for the message.
+
+    Raises
+    ------
+    UserError
+        It is a folder, or its folder may not be written.
+    """
+    if path.is_dir():
+        raise UserError(f"{option} is {path}, which is a folder.", "Name a file.")
+    check_writable(path.parent, f"The folder of {option}")
+
+
 def _sync_folder(folder: Path) -> None:
     """Make a new name last through a power cut, where the system can."""
     with suppress(OSError):

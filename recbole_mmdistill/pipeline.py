@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .console import describe_data, describe_settings, format_table
 from .errors import UserError
-from .files import check_writable, write_json
+from .files import check_output, check_writable, write_json
 from .processes import launched_group, run_in_processes
 from .settings import Checked
 
@@ -314,7 +314,7 @@ def run_request(request: Request, say: Say = print, verbose: bool = False) -> di
     """
     started = time.time()
     if request.metrics_file:
-        check_metrics_file(Path(request.metrics_file))
+        check_output(Path(request.metrics_file), "metrics_file")
     launched = launched_group()
     if launched is not None and request.nproc != 1:
         raise UserError(
@@ -384,24 +384,6 @@ def check_surroundings(config: Any) -> None:
     check_writable(config["checkpoint_dir"], "checkpoint_dir")
     for folder in LOG_FOLDERS:  # RecBole has no option for these
         check_writable(folder, "The folder of RecBole's logs")
-
-
-def check_metrics_file(path: Path) -> None:
-    """See that the closing table can be written as JSON, before there is something to lose.
-
-    Parameters
-    ----------
-    path : Path
-        Where to.
-
-    Raises
-    ------
-    UserError
-        It is a folder, or its folder may not be written.
-    """
-    if path.is_dir():
-        raise UserError(f"metrics_file is {path}, which is a folder.", "Name a file.")
-    check_writable(path.parent, "The folder of metrics_file")
 
 
 def _plain(result: Mapping[str, Any] | None) -> dict[str, float]:

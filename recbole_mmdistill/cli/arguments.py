@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import UserError
@@ -54,6 +55,15 @@ def add_dataset(parser: Parser, positional: bool = False) -> None:
     parser.add_argument(
         "--ITEM_ID_FIELD", default="item_id", metavar="FIELD", help="column of the items (item_id)"
     )
+
+
+def add_histories(parser: argparse._ActionsContainer) -> None:
+    """Add what names a file of histories, and its columns."""
+    parser.add_argument(
+        "--histories", type=Path, metavar="FILE", help="rows of user, item, time: of anybody"
+    )
+    for role in ("user", "item", "time"):
+        parser.add_argument(f"--{role}", metavar="COLUMN", help="of --histories (by its name)")
 
 
 def positive(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, not_negative, positive
+from .arguments import Parser, add_histories, not_negative, positive
 
 EPILOG = """\
 The page is one file that needs no network. It shows at most 20 people, and what carries the
@@ -30,11 +30,7 @@ def build_parser() -> Parser:
     people.add_argument(
         "--users", metavar="A,B|FILE", help="users of the dataset: ids, or a file of them"
     )
-    people.add_argument(
-        "--histories", type=Path, metavar="FILE", help="rows of user, item, time: of anybody"
-    )
-    for role in ("user", "item", "time"):
-        people.add_argument(f"--{role}", metavar="COLUMN", help="of --histories (by its name)")
+    add_histories(people)
     parser.add_argument("--k", type=positive, default=10, metavar="N", help="items for each (10)")
     parser.add_argument(
         "--exclude",

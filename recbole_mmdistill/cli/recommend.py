@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, positive
+from .arguments import Parser, add_histories, positive
 
 EPILOG = """\
 FILEs are CSV, TSV, Parquet or JSON lines; a file of ids may also have one a line. The output has a
@@ -30,11 +30,7 @@ def build_parser() -> Parser:
     )
     people = parser.add_argument_group("whom to recommend to (all users of the dataset)")
     people.add_argument("--users", type=Path, metavar="FILE", help="ids of users of the dataset")
-    people.add_argument(
-        "--histories", type=Path, metavar="FILE", help="rows of user, item, time: of anybody"
-    )
-    for role in ("user", "item", "time"):
-        people.add_argument(f"--{role}", metavar="COLUMN", help="of --histories (by its name)")
+    add_histories(people)
     parser.add_argument("--k", type=positive, default=10, metavar="N", help="items for each (10)")
     parser.add_argument(
         "--exclude",

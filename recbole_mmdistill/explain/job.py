@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..files import check_writable, write_json, write_text
+from ..files import check_output, write_json, write_text
 from ..intake.engine import Engine
 from ..serving.histories import Histories
 from ..serving.people import KnownUsers, People, PeopleOfFile, read_ids
@@ -159,10 +159,8 @@ def _check(request: Request) -> None:
         )
     files = {"--output": request.output, "--json": request.json}
     for option, path in files.items():
-        if path is not None and path.is_dir():
-            raise UserError(f"{option} is {path}, which is a folder.", "Name a file.")
         if path is not None:
-            check_writable(path.parent, f"The folder of {option}")
+            check_output(path, option)
     if request.json is not None and request.json.absolute() == request.output.absolute():
         raise UserError(f"--output and --json are both {request.json}.", "Name two files.")
     if request.users is not None and request.histories is not None:

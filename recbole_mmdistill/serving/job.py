@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import check_writable
+from ..files import check_output
 from ..intake.engine import Engine
 from .people import KnownUsers, PeopleOfFile, read_ids
 from .recommender import Recommender
@@ -121,9 +121,7 @@ def write_recommendations(request: Request) -> Written:
         Something given cannot be used. Then nothing is written.
     """
     format_of(request.output)
-    if request.output.is_dir():
-        raise UserError(f"--output is {request.output}, which is a folder.", "Name a file.")
-    check_writable(request.output.parent, "The folder of --output")
+    check_output(request.output, "--output")
     if request.users is not None and request.histories is not None:
         raise UserError("Both --users and --histories are given.", "Give one of them.")
     recommender = Recommender.from_checkpoint(request.checkpoint)
