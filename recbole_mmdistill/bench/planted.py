@@ -13,9 +13,7 @@ TRUTHS = ("text", "image", "neither")
 _GROUPS, _WIDTH, _PER_USER = 40, 16, 6
 
 
-def write_shop(
-    folder: Path, truth: str, seed: int, n_users: int = 1500, n_items: int = 800
-) -> str:
+def write_shop(folder: Path, truth: str, seed: int, n_users: int = 1500, n_items: int = 800) -> str:
     """Write the atomic files and the features of a shop.
 
     Customers buy within two of 40 groups of items. The features of the modality that decides lie

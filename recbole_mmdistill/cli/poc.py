@@ -30,7 +30,9 @@ def build_parser() -> Parser:
     parser.add_argument("source", metavar="ORDERS", type=Path, nargs="?", help="file of orders")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="the report's")
     parser.add_argument(
-        "--dataset", metavar="NAME", help="atomic files in place of ORDERS, or the new dataset's name"
+        "--dataset",
+        metavar="NAME",
+        help="atomic files in place of ORDERS, or the new dataset's name",
     )
     parser.add_argument(
         "--data_path", type=Path, default=Path("dataset"), metavar="FOLDER", help="of --dataset"
@@ -51,9 +53,7 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--budget", type=duration, default="30m", metavar="TIME", help="e.g. 90s, 30m, 2h (30m)"
     )
-    parser.add_argument(
-        "--language", choices=("en", "ja"), default="en", help="of the report (en)"
-    )
+    parser.add_argument("--language", choices=("en", "ja"), default="en", help="of the report (en)")
     return parser
 
 

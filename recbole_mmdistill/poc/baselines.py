@@ -61,7 +61,11 @@ def fit_baselines(train_data: Any, n_items: int) -> dict[str, Baseline]:
     dict of str to Baseline
     """
     dataset = train_data._dataset
-    item, seq, length = dataset.iid_field, dataset.item_id_list_field, dataset.item_list_length_field
+    item, seq, length = (
+        dataset.iid_field,
+        dataset.item_id_list_field,
+        dataset.item_list_length_field,
+    )
     count = np.zeros(n_items, dtype=np.int64)
     pairs: list[np.ndarray] = []
     for rows in train_data:

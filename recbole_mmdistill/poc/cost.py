@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,7 @@ from .steps import Steps
 _REQUESTS = 200
 
 
-def measure_all(
-    output: Path, steps: Steps, measured: Measured, asked: Questions
-) -> dict[str, Any]:
+def measure_all(output: Path, steps: Steps, measured: Measured, asked: Questions) -> dict[str, Any]:
     """Export the first seed of each stage, and measure how it serves.
 
     Parameters
@@ -39,17 +38,18 @@ def measure_all(
     -------
     dict
         By stage ``megabytes``, ``p50_ms``, ``p99_ms`` and ``per_second`` (one core); or ``error``.
+        Without those for which there was no time.
     """
-    return {
-        name: steps.do(
-            f"cost of {name}",
-            {"checkpoint": records[0]["checkpoint"], "ranks": len(records[0]["ranks"])},
-            lambda name=name, records=records: _measure(
-                Path(records[0]["checkpoint"]), output / "exports" / name, asked
-            ),
-        )
-        for name, records in measured.records.items()
-    }
+    costs = {}
+    for name, records in measured.records.items():
+        if steps.left > 0:
+            checkpoint = records[0]["checkpoint"]
+            costs[name] = steps.do(
+                f"cost of {name}",
+                {"checkpoint": checkpoint, "ranks": records[0]["ranks"]},
+                partial(_measure, Path(checkpoint), output / "exports" / name, asked),
+            )
+    return costs
 
 
 def _measure(checkpoint: Path, folder: Path, asked: Questions) -> Mapping[str, Any]:

@@ -71,7 +71,7 @@ def gain(ours: np.ndarray, other: np.ndarray, users: Sequence[str], effect: floa
     drawn = []
     for _ in range(_RESAMPLES):
         count = np.bincount(rng.integers(0, n, n), minlength=n)
-        drawn.append(_relative(count @ mine, count @ theirs))
+        drawn.append(_relative(float(count @ mine), float(count @ theirs)))
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Gain(
         ours=float(ours.mean()),

@@ -63,8 +63,10 @@ def text_fields(sample: Sample, given: Sequence[str]) -> list[str]:
 
 
 def describe(
-    request: Any,
     sample: Sample,
+    fields: Sequence[str],
+    images: Path | None,
+    image: str | None,
     found: Mapping[str, Mapping[str, str]],
     rows: Rows,
     base: Mapping[str, Any],
@@ -73,10 +75,14 @@ def describe(
 
     Parameters
     ----------
-    request : Request
-        What was given.
     sample : Sample
         The interactions.
+    fields : sequence of str
+        Of texts, in the ``.item`` file.
+    images : Path or None
+        Folder of the pictures.
+    image : str or None
+        Column that names them; None: the items' ids do.
     found : Mapping
         By modality where its features come from.
     rows : Rows
@@ -90,10 +96,9 @@ def describe(
         ``size``, ``time``, ``test``, ``power``, ``features`` by modality, ``texts``, ``pictures``.
     """
     popular, markov = (quality([base["ranks"][name]]) for name in ("popular", "markov"))
-    first = gain(markov, popular, rows.users, EFFECT)
+    better, other = sorted((popular, markov), key=lambda of: -of.mean())
+    first = gain(other, better, rows.users, EFFECT)
     catalogue = Catalogue(sample.dataset, sample.folder)
-    fields = text_fields(sample, request.text)
-    images = request.images or sample.folder / "images"
     return {
         "size": _size(sample),
         "time": _time(sample),
@@ -105,7 +110,7 @@ def describe(
             if of["how"] != NONE
         },
         "texts": _texts(sample, fields) if fields else None,
-        "pictures": _pictures(sample, images, request.image) if images.is_dir() else None,
+        "pictures": _pictures(sample, images, image) if images else None,
     }
 
 

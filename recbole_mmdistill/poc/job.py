@@ -14,10 +14,11 @@ from ..evaluation.store import Store
 from ..files import check_writable, write_json, write_text
 from ..integration.config import make_config
 from . import cost, examples, health, whatif
+from .commands import write_commands
 from .encoding import NONE, make_image, make_text
 from .lists import last_purchases
 from .page import render
-from .plan import MOST_SEEDS, WHAT_IF, Plan, Speed, make_plan, measure_speed
+from .plan import CLOSING, MOST_SEEDS, WHAT_IF, Plan, make_plan, measure_speed
 from .report import Measured, summarise
 from .sample import Sample, read_sample
 from .stages import ALL, ID, SASREC, Stage, rank_baselines, settings_of, stages_of, train
@@ -88,6 +89,7 @@ class _Work:
     found: dict[str, dict[str, str]]
     common: dict[str, Any]
     images: Path | None
+    fields: list[str]
 
     @property
     def modalities(self) -> list[str]:
@@ -168,29 +170,30 @@ def _begin(request: Request, steps: Steps) -> _Work:
         ).plain(),
     )
     found = {"text": text, "image": image}
-    common = {
-        **sample.settings(),
-        "feature_path": {name: f["path"] for name, f in found.items() if f["how"] != NONE},
-    }
-    return _Work(request, steps, Store(output / "rows"), sample, found, common, images)
+    paths = {name: of["path"] for name, of in found.items() if of["how"] != NONE}
+    common = {**sample.settings(), "feature_path": paths}
+    steps.basis = {**inputs, "features": _stamps([Path(path) for path in paths.values()])}
+    return _Work(request, steps, Store(output / "rows"), sample, found, common, images, fields)
 
 
 def _measure(work: _Work) -> dict[str, Any]:
     """Train what the budget holds, and gather all numbers."""
     steps, sample, store = work.steps, work.sample, work.store
     stages = {stage.name: stage for stage in stages_of(work.modalities)}
-    common = {"settings": work.common, "features": work.found}
     base = steps.do(
         "baselines",
-        common,
+        {"settings": work.common},
         lambda: rank_baselines(sample.dataset, work.common, work.modalities, store),
     )
     checked = steps.do(
         "health",
-        {**common, "images": str(work.request.images)},
-        lambda: health.describe(work.request, sample, work.found, store.read_rows(base["rows"]), base),
+        {"images": str(work.images), "fields": work.fields},
+        lambda: health.describe(
+            *(sample, work.fields, work.images, work.request.image),
+            *(work.found, store.read_rows(base["rows"]), base),
+        ),
     )
-    plan, speeds = _plan(work, stages)
+    plan = _plan(work, stages)
     measured = Measured(store.read_rows(base["rows"]))
     measured.add_baselines(base["ranks"])
     trained = [stages[name] for name in plan.epochs]
@@ -203,7 +206,9 @@ def _measure(work: _Work) -> dict[str, Any]:
         steps,
         plan,
         measured,
-        stop_at=steps.spent + WHAT_IF * steps.budget,
+        stop_at=min(
+            steps.spent + WHAT_IF * steps.budget, steps.budget - CLOSING * (len(trained) + 1)
+        ),
     )
     asked = last_purchases(sample.inter, 1000)
     costs = cost.measure_all(work.request.output, steps, measured, asked)
@@ -228,10 +233,11 @@ def _measure(work: _Work) -> dict[str, Any]:
         spent=steps.spent,
         common=work.common,
     )
-    return {**report, "commands": commands(work.request, report)}
+    lines = write_commands(work.request.output, report, work.modalities)
+    return {**report, "commands": lines}
 
 
-def _plan(work: _Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Speed]]:
+def _plan(work: _Work, stages: Mapping[str, Stage]) -> Plan:
     """Measure a few steps of each model, and plan by them."""
 
     def measure() -> dict[str, Any]:
@@ -245,9 +251,8 @@ def _plan(work: _Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Spe
         plan = make_plan(speeds, work.request.budget - work.steps.spent, order)
         return {"plan": asdict(plan), "speeds": {n: asdict(s) for n, s in speeds.items()}}
 
-    inputs = {"settings": work.common, "features": work.found, "budget": work.request.budget}
-    made = work.steps.do("plan", inputs, measure)
-    return Plan(**made["plan"]), {name: Speed(**of) for name, of in made["speeds"].items()}
+    inputs = {"settings": work.common, "budget": work.request.budget}
+    return Plan(**work.steps.do("plan", inputs, measure)["plan"])
 
 
 def _train(work: _Work, stage: Stage, plan: Plan, seed: int) -> dict[str, Any]:
@@ -255,7 +260,7 @@ def _train(work: _Work, stage: Stage, plan: Plan, seed: int) -> dict[str, Any]:
     name = f"{stage.name} seed {seed + 1}"
     return work.steps.do(
         name,
-        {"settings": settings, "features": work.found},
+        {"settings": settings},
         lambda: train(
             *(stage, work.sample.dataset, settings, work.modalities, work.store),
             _models(work) / name.replace(" ", "-"),
@@ -265,13 +270,6 @@ def _train(work: _Work, stage: Stage, plan: Plan, seed: int) -> dict[str, Any]:
 
 def _models(work: _Work) -> Path:
     return work.request.output / "models"
-
-
-def commands(request: Request, report: Mapping[str, Any]) -> list[str]:
-    """Give the command lines to go on with."""
-    best = report["verdict"]["recommended"]
-    checkpoint = report["stages"][best]["checkpoint"]
-    return [checkpoint]
 
 
 def _import(request: Request) -> dict[str, Any]:

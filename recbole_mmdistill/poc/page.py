@@ -102,7 +102,7 @@ def _percent(share: float) -> str:
 def _data(report: Mapping[str, Any], t: Texts) -> list[tuple[str, str]]:
     size, time, test = (report["health"][name] for name in ("size", "time", "test"))
     power = report["health"]["power"]
-    days = " – ".join(time["days"])
+    days = " - ".join(time["days"])
     return [
         (t("data_size"), t("data_size_is", **size)),
         (t("data_per_user"), t("data_per_user_is", **size)),
@@ -177,13 +177,18 @@ def _stage_tables(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
     return [
         {
             "caption": t("stages_caption"),
-            "columns": [t(f"column_{c}") for c in ("stage", "ndcg", "hit", "against", "gain", "p", "seeds")],
+            "columns": [
+                t(f"column_{c}") for c in ("stage", "ndcg", "hit", "against", "gain", "p", "seeds")
+            ],
             "rows": main,
             "emphasised": emphasised,
         },
         {
             "caption": t("groups_caption"),
-            "columns": [t("column_stage"), *(t(f"group_{g.replace(' ', '_')}", rows=rows[g]) for g in groups)],
+            "columns": [
+                t("column_stage"),
+                *(t(f"group_{g.replace(' ', '_')}", rows=rows[g]) for g in groups),
+            ],
             "rows": by_group,
             "emphasised": emphasised,
         },
@@ -200,7 +205,9 @@ def _charts(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
         text="{:.1%}".format,
     )
     lines = {
-        t.name(name): tuple(zip(*of["curve"])) for name, of in stages.items() if of["curve"]
+        t.name(name): ([x for x, _ in of["curve"]], [y for _, y in of["curve"]])
+        for name, of in stages.items()
+        if of["curve"]
     }
     charts = [{"svg": bars, "caption": t("chart_hit")}]
     if lines:
@@ -215,12 +222,23 @@ def _what_if(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
     tried = report["what_if"]
     tables = []
     if tried.get("missing"):
-        rows = [[t("half_missing", source=name), _interval(of)] for name, of in tried["missing"].items()]
+        rows = [
+            [t("half_missing", source=name), _interval(of)] for name, of in tried["missing"].items()
+        ]
         tables.append(_table(t, "missing", ("what", "change"), rows, stage=tried["stage"]))
     if tried.get("new_items"):
         of = tried["new_items"]
-        rows = [[t("new_items", share=of["share"]), f"{of['hit']:.2%}", f"{of['random']:.2%}", f"{of['rows']:,}"]]
-        tables.append(_table(t, "new_items", ("what", "hit", "random", "rows"), rows, stage=tried["stage"]))
+        rows = [
+            [
+                t("new_items", share=of["share"]),
+                f"{of['hit']:.2%}",
+                f"{of['random']:.2%}",
+                f"{of['rows']:,}",
+            ]
+        ]
+        tables.append(
+            _table(t, "new_items", ("what", "hit", "random", "rows"), rows, stage=tried["stage"])
+        )
     if tried.get("less_data"):
         names = list(dict.fromkeys(of["stage"] for of in tried["less_data"]))
         shares = list(dict.fromkeys(of["share"] for of in tried["less_data"]))[::-1]
@@ -231,14 +249,20 @@ def _what_if(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
         tables.append({"caption": caption, "columns": columns, "rows": rows, "emphasised": []})
     if tried.get("policy"):
         rows = [
-            [t("policy_weight", source=of["source"], factor=of["factor"]), f"{of['ndcg']:.4f}", f"{of['new']:.1%}"]
+            [
+                t("policy_weight", source=of["source"], factor=of["factor"]),
+                f"{of['ndcg']:.4f}",
+                f"{of['new']:.1%}",
+            ]
             for of in tried["policy"]
         ]
         tables.append(_table(t, "policy", ("what", "ndcg", "new"), rows, stage=tried["stage"]))
     return tables
 
 
-def _table(t: Texts, name: str, columns: tuple[str, ...], rows: list[Any], **values: Any) -> dict[str, Any]:
+def _table(
+    t: Texts, name: str, columns: tuple[str, ...], rows: list[Any], **values: Any
+) -> dict[str, Any]:
     return {
         "caption": t(f"what_if_{name}", **values),
         "columns": [t(f"column_{column}") for column in columns],
@@ -252,7 +276,7 @@ def _costs(report: Mapping[str, Any], t: Texts) -> dict[str, Any] | None:
     for name, of in report["costs"].items():
         minutes = f"{report['stages'][name]['cpu_minutes']:.1f}"
         if "error" in of:
-            rows.append([t.name(name), minutes, "–", "–", "–"])
+            rows.append([t.name(name), minutes, "-", "-", "-"])
         else:
             numbers = f"{of['megabytes']:,.1f}", f"{of['p99_ms']:.1f}", f"{of['per_second']:,}"
             rows.append([t.name(name), minutes, *numbers])
@@ -260,7 +284,9 @@ def _costs(report: Mapping[str, Any], t: Texts) -> dict[str, Any] | None:
         return None
     return {
         "caption": t("costs_caption"),
-        "columns": [t(f"column_{c}") for c in ("stage", "minutes", "megabytes", "p99", "per_second")],
+        "columns": [
+            t(f"column_{c}") for c in ("stage", "minutes", "megabytes", "p99", "per_second")
+        ],
         "rows": rows,
         "emphasised": [],
         "error": next((of["error"] for of in report["costs"].values() if "error" in of), ""),
@@ -272,7 +298,7 @@ def _worst(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
     for kind in ("texts", "pictures"):
         of = report["health"][kind]
         if of and of["worst"]:
-            rows = [[w["item"], f"{w['purchases']:,}", w["said"] or "–"] for w in of["worst"]]
+            rows = [[w["item"], f"{w['purchases']:,}", w["said"] or "-"] for w in of["worst"]]
             tables.append(
                 {
                     "caption": t(f"worst_{kind}"),

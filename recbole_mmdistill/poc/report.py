@@ -73,6 +73,19 @@ class Measured:
         ours, theirs = quality(self.ranks[stage]), quality(self.ranks[other])
         return gain(ours, theirs, self.rows.users)
 
+    def unfinished(self, stage: str) -> bool:
+        """Whether a stage was still getting better when its epochs were over, in any seed."""
+        return any(record["unfinished"] for record in self.records.get(stage, ()))
+
+    def compare(self, stage: str, other: str) -> dict[str, Any]:
+        """Compare two stages, as the rules of the verdict have it."""
+        found = asdict(self.gain(stage, other))
+        return found | {
+            "p_corrected": found["p"],
+            "unfinished": self.unfinished(stage),
+            "other_unfinished": self.unfinished(other),
+        }
+
     @property
     def multimodal(self) -> str | None:
         """The trained stage with the most sources, by validation among equals; None: there is none.
@@ -104,7 +117,7 @@ def summarise(
     dict
         As ``report.json`` has it.
     """
-    stages = _stages(measured, plan)
+    stages = _stages(measured)
     decided = verdict.decide(stages, found, health, measured, examples, costs)
     return {
         "version": __version__,
@@ -121,31 +134,34 @@ def summarise(
     }
 
 
-def _stages(measured: Measured, plan: Mapping[str, Any]) -> dict[str, Any]:
+def _stages(measured: Measured) -> dict[str, Any]:
     groups = measured.rows.groups()
     shown = [name for name in (ALL_ROWS, "item head", "item middle", "item tail") if name in groups]
     stages: dict[str, Any] = {}
     for name, ranks in measured.ranks.items():
         rank = np.asarray(ranks)
         against = measured.against(name)
-        compared = None if against is None else asdict(measured.gain(name, against))
+        compared = None if against is None else measured.compare(name, against)
         records = measured.records.get(name, [])
         stages[name] = {
             "ndcg": float(quality(ranks).mean()),
             "hit": float(hit(rank).mean()),
             "seeds": len(ranks),
             "groups": {
-                group: {"ndcg": float(quality(ranks)[groups[group]].mean()), "rows": int(groups[group].sum())}
+                group: {
+                    "ndcg": float(quality(ranks)[groups[group]].mean()),
+                    "rows": int(groups[group].sum()),
+                }
                 for group in shown
             },
             "against": against,
             "gain": compared,
             "epochs": [len(record["curve"]) for record in records],
-            "stopped_by_budget": any(
-                len(record["curve"]) >= plan["epochs"].get(name, 0) for record in records
-            ),
+            "unfinished": measured.unfinished(name),
             "curve": records[0]["curve"] if records else [],
-            "cpu_minutes": float(np.mean([r["cpu_seconds"] for r in records]) / 60) if records else 0.0,
+            "cpu_minutes": float(np.mean([r["cpu_seconds"] for r in records]) / 60)
+            if records
+            else 0.0,
             "parameters": records[0]["parameters"] if records else 0,
             "checkpoint": records[0]["checkpoint"] if records else "",
         }

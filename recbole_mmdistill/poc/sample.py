@@ -17,7 +17,6 @@ _LONGEST = 50  # of a history; the model's own default
 _YEAR_2000 = 946_684_800.0
 _USERS_BY_TIME = 1000  # the last tenth by time is tested on if so many users are in it
 _SHARE_BY_TIME = 0.2
-_LAST = "RecBole's leave-one-out"
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,6 @@ class Sample:
             "data_path": str(self.folder.parent),
             "eval_args": {"split": split, "order": "TO", "group_by": "user", "mode": "full"},
             "MAX_ITEM_LIST_LENGTH": int(min(_LONGEST, max(longest, 2))),
-            "eval_batch_size": 4096,
-            "stopping_step": 6,
         }
 
     def check(self) -> None:

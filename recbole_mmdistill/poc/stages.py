@@ -78,7 +78,8 @@ def rank_baselines(
     Returns
     -------
     dict
-        ``rows``: the name of their description; ``ranks`` by name; ``n_train``, ``n_valid``; ``repeats``.
+        ``rows``: the name of their description; ``ranks`` by name; ``n_train``, ``n_valid``;
+        ``repeats``: share of targets that stand in the history.
     """
     from ..data import MultiModalSequentialDataset
     from ..data.features import load_features
@@ -144,7 +145,8 @@ def train(
     -------
     dict
         ``ranks``, ``rows``, ``valid`` (the best epoch's NDCG@10), ``curve`` (CPU seconds and
-        validation NDCG@10 by epoch), ``cpu_seconds``, ``parameters`` and ``checkpoint``.
+        validation NDCG@10 by epoch), ``unfinished`` (more epochs would have helped),
+        ``cpu_seconds``, ``parameters`` and ``checkpoint``.
     """
     assert stage.model is not None
     shutil.rmtree(folder, ignore_errors=True)
@@ -153,13 +155,27 @@ def train(
         stage.model, dataset, {**settings, "checkpoint_dir": str(folder)}, modalities, store
     )
     epochs = record["epochs"]
+    valid = [epoch.get("valid", 0.0) for epoch in epochs]
     spent = list(accumulate(epoch["train_cpu_seconds"] for epoch in epochs))
     return {
         "ranks": record["ranks"][UNSEEN],
         "rows": record["rows"],
         "valid": record["valid"].get("ndcg@10", 0.0),
-        "curve": [[s, epoch.get("valid", 0.0)] for s, epoch in zip(spent, epochs)],
+        "curve": [list(point) for point in zip(spent, valid)],
+        "unfinished": len(epochs) >= settings["epochs"] and still_rising(valid),
         "cpu_seconds": spent[-1] + sum(epoch.get("valid_cpu_seconds", 0.0) for epoch in epochs),
         "parameters": record["parameters"],
         "checkpoint": str(next(iter(sorted(folder.glob("*.pth"))), "")),
     }
+
+
+def still_rising(valid: Sequence[float]) -> bool:
+    """Whether the last fifth of the epochs has brought more than 2 %.
+
+    Parameters
+    ----------
+    valid : sequence of float
+        The validation metric of each epoch.
+    """
+    first = max(1, len(valid) - max(1, len(valid) // 5))
+    return len(valid) < 2 or max(valid[first:]) > 1.02 * max(valid[:first])

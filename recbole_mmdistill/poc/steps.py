@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +31,25 @@ class Steps:
         Seconds for all of them.
     say : callable
         Is given a line for each step that is done.
+
+    Attributes
+    ----------
+    basis : Mapping
+        What the results of all later steps depend on, beside their own inputs.
+    spent : float
+        Seconds so far, those of earlier starts included.
     """
 
     def __init__(self, folder: Path, budget: float, say: Callable[[str], Any]) -> None:
         self._folder, self._say = folder, say
         self.budget = budget
         self.spent = 0.0
+        self.basis: Mapping[str, Any] = {}
         self._bar: Any = None
         if sys.stderr.isatty():
-            self._bar = tqdm(total=round(budget), ncols=_COLUMNS, bar_format="{desc}|{bar}|{postfix}")
+            self._bar = tqdm(
+                total=round(budget), ncols=_COLUMNS, bar_format="{desc}|{bar}|{postfix}"
+            )
 
     @property
     def left(self) -> float:
@@ -62,18 +74,17 @@ class Steps:
             The result, as JSON gives it back.
         """
         path = self._folder / f"{name}.json"
-        fingerprint = _hash({**inputs, "behaviour": BEHAVIOUR})
+        fingerprint = _hash({**self.basis, **inputs, "behaviour": BEHAVIOUR})
         done = _read(path)
         if done.get("fingerprint") != fingerprint:
-            self._show(name)
             started = time.monotonic()
-            result = work()
+            with self._ticking(name):
+                result = work()
             seconds = round(time.monotonic() - started, 2)
             write_json(path, {"fingerprint": fingerprint, "seconds": seconds, "result": result})
             done = _read(path)
             self._say(
-                f"[{_clock(self.spent + seconds)} of {_clock(self.budget)}] "
-                f"{name}: {seconds:.0f} s"
+                f"[{_clock(self.spent + seconds)} of {_clock(self.budget)}] {name}: {seconds:.0f} s"
             )
         self.spent += done["seconds"]
         self._show(name)
@@ -88,11 +99,32 @@ class Steps:
         if self._bar is not None:
             self._bar.close()
 
-    def _show(self, name: str) -> None:
+    @contextmanager
+    def _ticking(self, name: str) -> Iterator[None]:
+        """Move the bar on with the clock while a step works."""
+        done, started = threading.Event(), time.monotonic()
+
+        def tick() -> None:
+            while not done.wait(1):
+                self._show(name, time.monotonic() - started)
+
+        self._show(name)
+        clock = threading.Thread(target=tick, daemon=True)
         if self._bar is not None:
-            self._bar.n = min(self._bar.total, round(self.spent))
+            clock.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if self._bar is not None:
+                clock.join()
+
+    def _show(self, name: str, running: float = 0.0) -> None:
+        if self._bar is not None:
+            spent = self.spent + running
+            self._bar.n = min(self._bar.total, round(spent))
             self._bar.set_description_str(f"{name[:24]:<24}", refresh=False)
-            self._bar.set_postfix_str(f" {_clock(max(0.0, self.left))} left")
+            self._bar.set_postfix_str(f" {_clock(max(0.0, self.budget - spent))} left")
 
 
 def _hash(inputs: Mapping[str, Any]) -> str:

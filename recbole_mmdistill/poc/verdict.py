@@ -15,7 +15,8 @@ LEVEL = 0.05  # of the paired test, corrected by Holm
 COVERAGE = 0.6  # share of the items that lack nothing, below which data come first
 Sentence = tuple[str, dict[str, Any]]  # a key of the catalogues, and its values
 
-ON, SMALL, NOT, HARM, UNCLEAR, NO_DATA = "on", "small", "not", "harm", "unclear", "no_data"
+ON, SMALL, NOT, HARM = "on", "small", "not", "harm"
+UNCLEAR, UNFINISHED, NO_DATA = "unclear", "unfinished", "no_data"
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,10 @@ class Rule:
 # The first rule that holds decides.
 RULES = (
     Rule(UNCLEAR, lambda g: g["n_users"] < FEWEST_USERS),
+    Rule(UNFINISHED, lambda g: g["other_unfinished"]),
     Rule(ON, lambda g: g["low"] > 0 and g["p_corrected"] < LEVEL and g["relative"] >= WORTH),
     Rule(SMALL, lambda g: g["low"] > 0 and g["p_corrected"] < LEVEL),
+    Rule(UNFINISHED, lambda g: g["unfinished"]),
     Rule(HARM, lambda g: g["high"] < 0 and g["p_corrected"] < LEVEL),
     Rule(NOT, lambda g: g["high"] < WORTH),
     Rule(UNCLEAR, lambda g: True),
@@ -114,15 +117,12 @@ def _base(measured: Measured) -> str:
     best = "popular"
     for name in ("markov", "sasrec", "id"):
         if name in measured.ranks:
-            compared = vars(measured.gain(name, best))
-            if outcome({**compared, "p_corrected": compared["p"]}) == ON:
+            if outcome(measured.compare(name, best)) == ON:
                 best = name
     return best
 
 
-def _recommended(
-    sources: Mapping[str, Mapping[str, Any]], measured: Measured, base: str
-) -> str:
+def _recommended(sources: Mapping[str, Mapping[str, Any]], measured: Measured, base: str) -> str:
     on = [name for name in ("text", "image") if sources[name]["outcome"] == ON]
     if not on:
         return base
@@ -140,7 +140,10 @@ def _sentences(
     power = _power(stages, health)
     if not decided["enough"]:
         yield "too_few", {"users": power["users"], "needed": power["needed"]}
-    yield f"recommended_{'now' if decided['enough'] else 'unsure'}", {"stage": decided["recommended"]}
+    yield (
+        f"recommended_{'now' if decided['enough'] else 'unsure'}",
+        {"stage": decided["recommended"]},
+    )
     for name, of in decided["sources"].items():
         result = of["outcome"]
         if result == NO_DATA:
@@ -183,7 +186,11 @@ def _numbers(
 ) -> Iterator[Sentence]:
     yield (
         "number_hits",
-        {"hits": stages[recommended]["hit"], "popular": stages["popular"]["hit"], "stage": recommended},
+        {
+            "hits": stages[recommended]["hit"],
+            "popular": stages["popular"]["hit"],
+            "stage": recommended,
+        },
     )
     other = base if recommended != base else "popular"
     if recommended != other:
@@ -253,10 +260,12 @@ def _risks(
     yield "risk_offline", {}
     if not health["time"]["split_by_time"]:
         yield "risk_leave_one_out", {}
-    seeds = min(of["seeds"] for of in stages.values() if of["epochs"]) if _any_trained(stages) else 0
+    seeds = (
+        min(of["seeds"] for of in stages.values() if of["epochs"]) if _any_trained(stages) else 0
+    )
     if seeds == 1:
         yield "risk_one_seed", {}
-    unfinished = [name for name, of in stages.items() if of["stopped_by_budget"]]
+    unfinished = [name for name, of in stages.items() if of["unfinished"]]
     if unfinished:
         yield "risk_budget", {"stages": unfinished}
     for name, of in found.items():

@@ -139,9 +139,7 @@ def _missing(
 
 def _new_items(task: Task, steps: Steps, stage: Stage, epochs: int) -> dict[str, Any]:
     """A tenth of the items is never seen in training: how often they are hit."""
-    record = _trained(
-        task, steps, "what if new items", stage, epochs, cold_item_ratio=COLD
-    )
+    record = _trained(task, steps, "what if new items", stage, epochs, cold_item_ratio=COLD)
     rows = task.store.read_rows(record["rows"])
     cold = rows.groups().get("item cold", np.zeros(len(rows.items), dtype=bool))
     return {
@@ -202,9 +200,7 @@ def _less_data(
             )["checkpoint"]
             for one in stages
         }
-    return steps.do(
-        "what if less data", {"of": checkpoints}, lambda: _compare(task, checkpoints)
-    )
+    return steps.do("what if less data", {"of": checkpoints}, lambda: _compare(task, checkpoints))
 
 
 def _compare(task: Task, checkpoints: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
