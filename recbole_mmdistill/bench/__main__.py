@@ -15,6 +15,7 @@ from . import (
     gpu,
     importing,
     million,
+    planted,
     report,
     serving,
     step,
@@ -28,6 +29,7 @@ _BENCHMARKS: dict[str, Any] = {
     "import": importing.measure,
     "gpu": gpu.measure,
     "million": million.measure,
+    "planted": planted.measure,
     "step": step.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
@@ -43,6 +45,7 @@ _FILES = {
     "extraction-memory": ("encoder",),
     "gpu": (),
     "million": (),
+    "planted": (),
     "step": (),
     "serving": ("items",),
     "whitening": (),
@@ -53,7 +56,9 @@ def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(prog="python -m recbole_mmdistill.bench", description=__doc__)
     parser.add_argument("benchmark", choices=_BENCHMARKS, help="what to measure")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each side")
+    parser.add_argument(
+        "--rounds", "--draws", type=int, default=3, help="measurements of each side; planted: shops"
+    )
     parser.add_argument("--threads", type=int, default=1, help="torch's threads")
     parser.add_argument("--output", type=Path, help="default: results/<benchmark>.json")
     parser.add_argument("--data", type=Path, help="extraction, gpu: the folder movielens-small")

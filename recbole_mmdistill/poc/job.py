@@ -18,7 +18,17 @@ from .commands import write_commands
 from .encoding import NONE, make_image, make_text
 from .lists import last_purchases
 from .page import render
-from .plan import CLOSING, MOST_SEEDS, WHAT_IF, Plan, make_plan, measure_speed
+from .plan import (
+    CLOSING,
+    FIRST_ROUND,
+    MOST_SEEDS,
+    WHAT_IF,
+    Pace,
+    Plan,
+    Speed,
+    make_plan,
+    measure_speed,
+)
 from .report import Measured, summarise
 from .sample import Sample, read_sample
 from .stages import ALL, ID, SASREC, Stage, rank_baselines, settings_of, stages_of, train
@@ -193,18 +203,25 @@ def _measure(work: _Work) -> dict[str, Any]:
             *(work.found, store.read_rows(base["rows"]), base),
         ),
     )
-    plan = _plan(work, stages)
+    plan, speeds = _plan(work, stages)
     measured = Measured(store.read_rows(base["rows"]))
     measured.add_baselines(base["ranks"])
     trained = [stages[name] for name in plan.epochs]
     first = steps.spent
+    limit: dict[str, int] = {}
+    pace = Pace(plan, speeds, FIRST_ROUND * steps.left)
     for stage in trained:
-        measured.add(stage.name, _train(work, stage, plan, seed=0))
+        name = stage.name
+        limit[name] = pace.epochs(name)
+        before = steps.spent
+        measured.add(name, _train(work, stage, limit[name], seed=0))
+        epochs = len(measured.records[name][0]["curve"])
+        pace.done(name, epochs, steps.spent - before)
     of_round = steps.spent - first
     tried = whatif.try_all(
         whatif.Task(sample, work.modalities, work.common, store, work.request.output),
         steps,
-        plan,
+        limit,
         measured,
         stop_at=min(
             steps.spent + WHAT_IF * steps.budget, steps.budget - CLOSING * (len(trained) + 1)
@@ -218,13 +235,13 @@ def _measure(work: _Work) -> dict[str, Any]:
     each = of_round - steps.seconds(f"{SASREC} seed 1")
     while ours and n_seeds < MOST_SEEDS and steps.left > 1.1 * each:
         for stage in ours:
-            measured.add(stage.name, _train(work, stage, plan, seed=n_seeds))
+            measured.add(stage.name, _train(work, stage, limit[stage.name], seed=n_seeds))
         n_seeds += 1
     report = summarise(
         sample=sample,
         found=work.found,
         health=checked,
-        plan=asdict(plan),
+        plan={"epochs": limit, "left_out": plan.left_out},
         measured=measured,
         what_if=tried,
         costs=costs,
@@ -237,7 +254,7 @@ def _measure(work: _Work) -> dict[str, Any]:
     return {**report, "commands": lines}
 
 
-def _plan(work: _Work, stages: Mapping[str, Stage]) -> Plan:
+def _plan(work: _Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Speed]]:
     """Measure a few steps of each model, and plan by them."""
 
     def measure() -> dict[str, Any]:
@@ -252,11 +269,12 @@ def _plan(work: _Work, stages: Mapping[str, Stage]) -> Plan:
         return {"plan": asdict(plan), "speeds": {n: asdict(s) for n, s in speeds.items()}}
 
     inputs = {"settings": work.common, "budget": work.request.budget}
-    return Plan(**work.steps.do("plan", inputs, measure)["plan"])
+    made = work.steps.do("plan", inputs, measure)
+    return Plan(**made["plan"]), {name: Speed(**of) for name, of in made["speeds"].items()}
 
 
-def _train(work: _Work, stage: Stage, plan: Plan, seed: int) -> dict[str, Any]:
-    settings = settings_of(stage, work.common, epochs=plan.epochs[stage.name], seed=2023 + seed)
+def _train(work: _Work, stage: Stage, epochs: int, seed: int) -> dict[str, Any]:
+    settings = settings_of(stage, work.common, epochs=epochs, seed=2023 + seed)
     name = f"{stage.name} seed {seed + 1}"
     return work.steps.do(
         name,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from ..integration.monitoring import tensorboard_in
 from ..pipeline import prepare
 
 MOST_EPOCHS, FEWEST_EPOCHS = 100, 4
@@ -70,7 +72,8 @@ def measure_speed(config: Any) -> Speed:
     import torch
 
     started = time.monotonic()
-    made = prepare(config)
+    with tempfile.TemporaryDirectory() as scratch, tensorboard_in(scratch):
+        made = prepare(config)
     prepared = time.monotonic() - started
     model, train, valid = made.model, made.train_data, made.valid_data
     step = []
@@ -124,6 +127,41 @@ def make_plan(speeds: Mapping[str, Speed], budget: float, order: Sequence[str]) 
             return Plan({k: max(v, FEWEST_EPOCHS) for k, v in epochs.items()}, left_out)
         left_out.append(stages.pop())
     return Plan({}, left_out)
+
+
+class Pace:
+    """Keeps a round of trainings within its time, although the machine has other work, too.
+
+    Parameters
+    ----------
+    plan : Plan
+        The most epochs of each stage.
+    speeds : Mapping of str to Speed
+        As they were measured.
+    seconds : float
+        For the round.
+    """
+
+    def __init__(self, plan: Plan, speeds: Mapping[str, Speed], seconds: float) -> None:
+        self._plan, self._speeds = plan, speeds
+        self._left = seconds
+        self._waiting = list(plan.epochs)
+        self._expected = self._taken = 0.0
+
+    def epochs(self, stage: str) -> int:
+        """How many epochs there is time for, if the other stages get their part of it."""
+        expected = {n: self._speeds[n].trial(self._plan.epochs[n]) for n in self._waiting}
+        share = self._left * expected[stage] / sum(expected.values())
+        slower = max(1.0, self._taken / self._expected) if self._expected else 1.0
+        most = min(self._plan.epochs[stage], _fit([self._speeds[stage]], share / slower))
+        return max(most, FEWEST_EPOCHS)
+
+    def done(self, stage: str, epochs: int, seconds: float) -> None:
+        """Take into account what a stage took."""
+        self._waiting.remove(stage)
+        self._left -= seconds
+        self._taken += seconds
+        self._expected += self._speeds[stage].trial(epochs)
 
 
 def _fit(speeds: Sequence[Speed], seconds: float) -> int:

@@ -16,7 +16,8 @@ COVERAGE = 0.6  # share of the items that lack nothing, below which data come fi
 Sentence = tuple[str, dict[str, Any]]  # a key of the catalogues, and its values
 
 ON, SMALL, NOT, HARM = "on", "small", "not", "harm"
-UNCLEAR, UNFINISHED, NO_DATA = "unclear", "unfinished", "no_data"
+UNCLEAR, UNFINISHED = "unclear", "unfinished"
+NO_DATA, NO_TIME = "no_data", "no_time"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ def decide(
         compared = stages[name]["gain"] if name in stages else None
         if name == "all" and compared is None:
             continue
-        result = NO_DATA if compared is None else outcome(compared)
+        if compared is not None:
+            result = outcome(compared)
+        else:
+            result = NO_DATA if found[name]["how"] == "none" else NO_TIME
         sources[name] = {"outcome": result, **_changed(name, examples)}
     base = _base(measured)
     recommended = _recommended(sources, measured, base)
@@ -148,6 +152,9 @@ def _sentences(
         result = of["outcome"]
         if result == NO_DATA:
             yield "no_data", {"source": name, "reason": found[name]["encoder"]}
+            continue
+        if result == NO_TIME:
+            yield "no_time", {"source": name}
             continue
         compared = stages[name]["gain"]
         values = {

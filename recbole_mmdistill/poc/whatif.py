@@ -15,7 +15,6 @@ from ..files import write_text
 from ..serving import Recommender
 from .gains import gain, quality
 from .lists import Questions, answer, last_purchases
-from .plan import Plan
 from .report import Measured
 from .sample import ITEM, TIME, USER, Sample
 from .stages import ID, Stage, settings_of, train
@@ -52,7 +51,7 @@ class Task:
 
 
 def try_all(
-    task: Task, steps: Steps, plan: Plan, measured: Measured, stop_at: float
+    task: Task, steps: Steps, limit: Mapping[str, int], measured: Measured, stop_at: float
 ) -> dict[str, Any]:
     """Try what there is time for.
 
@@ -62,8 +61,8 @@ def try_all(
         What to start from.
     steps : Steps
         Does what was not done before.
-    plan : Plan
-        Has the epochs.
+    limit : Mapping of str to int
+        The most epochs of each stage.
     measured : Measured
         The stages, a seed of each.
     stop_at : float
@@ -81,7 +80,7 @@ def try_all(
     stage = Stage(name, "IDMMDistill", tuple(task.modalities if name == "all" else (name,)))
     seconds = steps.seconds(f"{name} seed 1")
     of_id = steps.seconds(f"{ID} seed 1")
-    epochs = plan.epochs[name]
+    epochs = limit[name]
     done: dict[str, Any] = {"stage": name, "left_out": []}
 
     def fits(needed: float) -> bool:
@@ -104,7 +103,7 @@ def try_all(
         else:
             done["left_out"].append(f"missing_{modality}")
     if fits(0.75 * (seconds + of_id)):
-        done["less_data"] = _less_data(task, steps, stage, plan, measured)
+        done["less_data"] = _less_data(task, steps, stage, limit, measured)
     else:
         done["left_out"].append("less_data")
     return done
@@ -184,7 +183,7 @@ def _boundary(task: Task) -> float:
 
 
 def _less_data(
-    task: Task, steps: Steps, stage: Stage, plan: Plan, measured: Measured
+    task: Task, steps: Steps, stage: Stage, limit: Mapping[str, int], measured: Measured
 ) -> list[dict[str, Any]]:
     """A half and a quarter of the users: how good models are for the users of the quarter."""
     checkpoints: dict[str, dict[str, str]] = {"all": {}}
@@ -195,9 +194,9 @@ def _less_data(
         part = _part(task, name, share)
         smaller = Task(part, task.modalities, _common(task, part), task.store, task.output)
         checkpoints[name] = {
-            one.name: _trained(
-                smaller, steps, f"what if {name} {one.name}", one, plan.epochs[one.name]
-            )["checkpoint"]
+            one.name: _trained(smaller, steps, f"what if {name} {one.name}", one, limit[one.name])[
+                "checkpoint"
+            ]
             for one in stages
         }
     return steps.do("what if less data", {"of": checkpoints}, lambda: _compare(task, checkpoints))

@@ -41,7 +41,9 @@ def test_rows_of_one_user_are_drawn_together():
 def test_users_needed_follows_the_usual_formula():
     difference = np.array([-0.2, 0.2] * 50)
     # (1.96 + 0.84)^2 * 0.2^2 / (0.05 * 0.1)^2 = 12,559 but for n - 1 = 99 in the deviation
-    assert users_needed(difference, np.full(100, 0.1), 0.05) == pytest.approx(12_559 * 100 / 99, 1e-3)
+    assert users_needed(difference, np.full(100, 0.1), 0.05) == pytest.approx(
+        12_559 * 100 / 99, 1e-3
+    )
 
 
 def test_nobody_can_say_how_many_users_are_needed_without_a_hit():
