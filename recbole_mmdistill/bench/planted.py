@@ -19,7 +19,7 @@ from .report import compare
 
 TRUTHS = ("text", "image", "neither")
 _GROUPS, _WIDTH, _PER_USER = 30, 16, 6
-_BUDGET = 180.0  # seconds for each shop
+_BUDGET = 600.0  # seconds for each shop
 
 
 def write_shop(folder: Path, truth: str, seed: int, n_users: int = 1000, n_items: int = 500) -> str:
@@ -79,7 +79,7 @@ def is_right(truth: str, report: Mapping[str, Any]) -> bool:
 
 
 def measure(draws: int) -> list[dict[str, Any]]:
-    """Let the whole proof of concept decide about shops of which the truth is known.
+    """Let the proof of concept decide about shops of which the truth is known.
 
     Parameters
     ----------
@@ -128,6 +128,7 @@ def decide(scratch: Path, truth: str, seed: int, budget: float = _BUDGET) -> dic
         dataset=write_shop(scratch / "dataset", truth, seed),
         data_path=scratch / "dataset",
         budget=budget,
+        evidence=False,
     )
     prove(request, say=lambda line: None)
     report = json.loads((request.output / REPORT).read_text(encoding="utf-8"))

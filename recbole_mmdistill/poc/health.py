@@ -110,7 +110,7 @@ def describe(
             if of["how"] != NONE
         },
         "texts": _texts(sample, fields) if fields else None,
-        "pictures": _pictures(sample, images, image) if images else None,
+        "pictures": _pictures(sample, catalogue, images, image) if images else None,
     }
 
 
@@ -215,7 +215,7 @@ def _worst(
     found = [(int(counts.get(table.item_tokens[row], 0)), int(row)) for row in rows]
     found.sort(key=lambda pair: (-pair[0], pair[1]))
     return [
-        {"item": str(table.item_tokens[row]), "purchases": n, "said": said[row][:60]}
+        {"item": str(table.item_tokens[row]), "purchases": n, "said": said[row][:80]}
         for n, row in found[:_WORST]
         if n
     ]
@@ -255,7 +255,9 @@ def _language(text: str) -> str:
     return best if hits[best] else "other"
 
 
-def _pictures(sample: Sample, folder: Path, image: str | None) -> dict[str, Any]:
+def _pictures(
+    sample: Sample, catalogue: Catalogue, folder: Path, image: str | None
+) -> dict[str, Any]:
     table = ItemTable(sample.folder / f"{sample.dataset}.item")
     pictures = PictureFolder(folder)
     inputs: Inputs
@@ -273,6 +275,7 @@ def _pictures(sample: Sample, folder: Path, image: str | None) -> dict[str, Any]
             data = inputs.read(row)
             if data is None:
                 lacking.append(row)
+                said[-1] = catalogue.title(row)
                 continue
             digests[hashlib.sha256(data).digest()] += 1
             if row in decoded:
@@ -282,7 +285,7 @@ def _pictures(sample: Sample, folder: Path, image: str | None) -> dict[str, Any]
         except UnreadablePicture as error:
             unreadable += 1
             lacking.append(row)
-            said[-1] = str(error)
+            said[-1] = f"{catalogue.title(row)}: {error}"
     repeated = [n for n in digests.values() if n > 1]
     return {
         "items": len(table),

@@ -14,7 +14,7 @@ from ..pages import Picture
 from . import verdict
 
 LANGUAGES = ("en", "ja")
-_NAMED = ("source", "stage", "other")  # values that are names, which the catalogues translate
+_NAMED = {"source": "name", "stage": "stage", "other": "stage"}  # values that are translated
 
 
 @cache
@@ -38,18 +38,19 @@ class Texts:
 
     def __call__(self, key: str, **values: Any) -> str:
         """Give a text, its values put in; those that are names of sources or stages translated."""
-        for name in _NAMED:
+        for name, kind in _NAMED.items():
             if name in values:
-                values[name] = self.name(values[name])
+                values[name] = self.name(values[name], kind)
         if "stages" in values:
-            values["stages"] = self._of["comma"].join(map(self.name, values["stages"]))
+            names = [self.name(name, "stage") for name in values["stages"]]
+            values["stages"] = self._of["comma"].join(names)
         if "reason" in values:
             values["reason"] = self._of[f"reason_{values['reason']}"]
         return self._of[key].format(**values)
 
-    def name(self, name: str) -> str:
-        """Translate the name of a source or a stage."""
-        return self._of.get(f"name_{name}", name)
+    def name(self, name: str, kind: str = "name") -> str:
+        """Translate the name of a source (``name``) or of a ``stage``."""
+        return self._of.get(f"{kind}_{name}", self._of.get(f"name_{name}", name))
 
 
 def render(report: Mapping[str, Any], language: str) -> str:
@@ -158,10 +159,10 @@ def _stage_tables(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
     emphasised = [n for n, name in enumerate(stages) if name == chosen]
     main = [
         [
-            t.name(name),
+            t.name(name, "stage"),
             f"{of['ndcg']:.4f}",
             f"{of['hit']:.1%}",
-            t.name(of["against"]) if of["against"] else "",
+            t.name(of["against"], "stage") if of["against"] else "",
             _interval(of["gain"]),
             f"{of['gain']['p_corrected']:.3f}" if of["gain"] else "",
             str(of["seeds"]),
@@ -171,7 +172,7 @@ def _stage_tables(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
     groups = list(next(iter(stages.values()))["groups"])
     rows = {group: next(iter(stages.values()))["groups"][group]["rows"] for group in groups}
     by_group = [
-        [t.name(name), *(f"{of['groups'][group]['ndcg']:.4f}" for group in groups)]
+        [t.name(name, "stage"), *(f"{of['groups'][group]['ndcg']:.4f}" for group in groups)]
         for name, of in stages.items()
     ]
     return [
@@ -197,15 +198,15 @@ def _stage_tables(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
 
 def _charts(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
     stages = report["stages"]
-    chosen = t.name(report["verdict"]["recommended"])
+    chosen = t.name(report["verdict"]["recommended"], "stage")
     bars = pages.bar_chart(
-        {t.name(name): of["hit"] for name, of in stages.items()},
+        {t.name(name, "stage"): of["hit"] for name, of in stages.items()},
         t("chart_hit"),
         emphasised=[chosen],
         text="{:.1%}".format,
     )
     lines = {
-        t.name(name): ([x for x, _ in of["curve"]], [y for _, y in of["curve"]])
+        t.name(name, "stage"): ([x for x, _ in of["curve"]], [y for _, y in of["curve"]])
         for name, of in stages.items()
         if of["curve"]
     }
@@ -243,7 +244,7 @@ def _what_if(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
         names = list(dict.fromkeys(of["stage"] for of in tried["less_data"]))
         shares = list(dict.fromkeys(of["share"] for of in tried["less_data"]))[::-1]
         found = {(of["share"], of["stage"]): of["ndcg"] for of in tried["less_data"]}
-        rows = [[t.name(n), *(f"{found[s, n]:.4f}" for s in shares)] for n in names]
+        rows = [[t.name(n, "stage"), *(f"{found[s, n]:.4f}" for s in shares)] for n in names]
         columns = [t("column_stage"), *(t(f"share_{share}") for share in shares)]
         caption = t("what_if_less_data", users=tried["less_data"][0]["users"])
         tables.append({"caption": caption, "columns": columns, "rows": rows, "emphasised": []})
@@ -276,10 +277,10 @@ def _costs(report: Mapping[str, Any], t: Texts) -> dict[str, Any] | None:
     for name, of in report["costs"].items():
         minutes = f"{report['stages'][name]['cpu_minutes']:.1f}"
         if "error" in of:
-            rows.append([t.name(name), minutes, "-", "-", "-"])
+            rows.append([t.name(name, "stage"), minutes, "-", "-", "-"])
         else:
             numbers = f"{of['megabytes']:,.1f}", f"{of['p99_ms']:.1f}", f"{of['per_second']:,}"
-            rows.append([t.name(name), minutes, *numbers])
+            rows.append([t.name(name, "stage"), minutes, *numbers])
     if not rows:
         return None
     return {
@@ -313,21 +314,23 @@ def _worst(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
 
 def _examples(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
     people = (report["examples"] or {}).get("people", [])
+    cards = [card for person in people for card in (*person["history"], *person["recommendations"])]
+    lacking = t("no_picture") if any(card["picture"] for card in cards) else None
+
+    def shown(entry: Mapping[str, Any], below: str) -> tuple[Picture | str | None, str, str]:
+        picture = Picture(**entry["picture"]) if entry["picture"] else lacking
+        return picture, entry["title"], below
+
     return [
         {
-            "history": [_card(entry, "") for entry in person["history"]],
+            "history": [shown(entry, "") for entry in person["history"]],
             "recommended": [
-                _card(entry, t("carried", source=entry["carrier"]) if entry["carrier"] else "")
+                shown(entry, t("carried", source=entry["carrier"]) if entry["carrier"] else "")
                 for entry in person["recommendations"]
             ],
         }
         for person in people
     ]
-
-
-def _card(entry: Mapping[str, Any], below: str) -> tuple[Picture | None, str, str]:
-    picture = None if entry["picture"] is None else Picture(**entry["picture"])
-    return picture, entry["title"], below
 
 
 def _rules(t: Texts) -> list[str]:

@@ -13,6 +13,7 @@ WORTH = 0.02  # relative gain of NDCG@10 from which a source is worth switching 
 FEWEST_USERS = 100  # whom a gain can be claimed for
 LEVEL = 0.05  # of the paired test, corrected by Holm
 COVERAGE = 0.6  # share of the items that lack nothing, below which data come first
+_TRIED = 3  # comparisons by which the best stage without sources is found
 Sentence = tuple[str, dict[str, Any]]  # a key of the catalogues, and its values
 
 ON, SMALL, NOT, HARM = "on", "small", "not", "harm"
@@ -121,7 +122,9 @@ def _base(measured: Measured) -> str:
     best = "popular"
     for name in ("markov", "sasrec", "id"):
         if name in measured.ranks:
-            if outcome(measured.compare(name, best)) == ON:
+            compared = measured.compare(name, best)
+            corrected = min(1.0, _TRIED * compared["p"])  # Bonferroni
+            if outcome({**compared, "p_corrected": corrected}) == ON:
                 best = name
     return best
 
@@ -144,10 +147,10 @@ def _sentences(
     power = _power(stages, health)
     if not decided["enough"]:
         yield "too_few", {"users": power["users"], "needed": power["needed"]}
-    yield (
-        f"recommended_{'now' if decided['enough'] else 'unsure'}",
-        {"stage": decided["recommended"]},
-    )
+    open_ones = {UNCLEAR, UNFINISHED, NO_TIME}
+    outcomes = {of["outcome"] for of in decided["sources"].values()}
+    is_open = not decided["enough"] or (ON not in outcomes and bool(outcomes & open_ones))
+    yield "recommended_unsure" if is_open else "recommended_now", {"stage": decided["recommended"]}
     for name, of in decided["sources"].items():
         result = of["outcome"]
         if result == NO_DATA:
