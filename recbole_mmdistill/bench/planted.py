@@ -18,14 +18,14 @@ from ..poc.verdict import ON
 from .report import compare
 
 TRUTHS = ("text", "image", "neither")
-_GROUPS, _WIDTH, _PER_USER = 30, 16, 6
+_GROUPS, _WIDTH, _PER_USER = 25, 16, 6
 _BUDGET = 600.0  # seconds for each shop
 
 
-def write_shop(folder: Path, truth: str, seed: int, n_users: int = 1000, n_items: int = 500) -> str:
+def write_shop(folder: Path, truth: str, seed: int, n_users: int = 600, n_items: int = 250) -> str:
     """Write the atomic files and the features of a shop.
 
-    Customers buy within two of 30 groups of items. The features of the modality that decides lie
+    Customers buy within two of 25 groups of items. The features of the modality that decides lie
     near their group's centre; those of the other, or of both, have nothing to do with the groups.
 
     Parameters

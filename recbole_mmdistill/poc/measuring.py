@@ -134,6 +134,8 @@ def measure(work: Work) -> dict[str, Any]:
         )
         asked = last_purchases(sample.inter, _ASKED)
         costs = cost.measure_all(work.output, steps, measured, asked)
+        if len(costs) < len(trained):
+            tried["left_out"].append("costs")
         shown = examples.choose(steps, measured, asked, work.images)
         _more_rounds(work, trained, limit, of_round, measured)
     report = summarise(

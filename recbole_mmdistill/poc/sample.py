@@ -47,7 +47,7 @@ class Sample:
         """Whether times are moments: after the year 2000, and on different days."""
         time = self.inter[TIME].to_numpy()
         days = np.unique(time // 86_400)
-        return bool(np.median(time) > _YEAR_2000 and len(days) > 7)
+        return bool(np.median(time) > _YEAR_2000 and len(days) > 1)
 
     @property
     def split_by_time(self) -> bool:

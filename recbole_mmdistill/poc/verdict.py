@@ -195,7 +195,7 @@ def _numbers(
     measured: Measured,
 ) -> Iterator[Sentence]:
     yield (
-        "number_hits",
+        "number_hits_popular" if recommended == "popular" else "number_hits",
         {
             "hits": stages[recommended]["hit"],
             "popular": stages["popular"]["hit"],
