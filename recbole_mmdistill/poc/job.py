@@ -109,7 +109,7 @@ def prove(request: Request, say: Callable[[str], Any] = print) -> Path:
 
 
 def _check(request: Request) -> None:
-    if (request.source is None) == (request.dataset is None) and request.source is None:
+    if request.source is None and request.dataset is None:
         raise UserError(
             "Neither a file of orders nor --dataset is given.", "Name the file of the orders."
         )
@@ -139,7 +139,10 @@ def _begin(request: Request, steps: Steps) -> Work:
         {**inputs, "encoder": request.text_encoder, "fields": fields},
         lambda: make_text(dataset, folder, home, fields, request.text_encoder).plain(),
     )
-    of_images = {"images": str(images), "weights": str(request.image_weights)}
+    of_images = {
+        "images": [str(images), _stamps([images] if images else [])],
+        "weights": str(request.image_weights),
+    }
     image = steps.do(
         "image features",
         {**inputs, **of_images, "encoder": request.image_encoder, "field": request.image},
