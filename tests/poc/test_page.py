@@ -98,7 +98,7 @@ def test_in_a_browser_the_verdict_comes_first_and_nothing_overflows(made, width)
         opened.on("request", lambda request: errors.append(request.url[:40]))
         opened.goto(Path("index.html").absolute().as_uri())
         verdict = opened.locator(".verdict p").first
-        assert verdict.inner_text() == "Recommended for now: IDs and texts."
+        assert verdict.inner_text() == "Recommended for now: IDs + texts."
         assert verdict.bounding_box()["y"] < 400
         assert opened.locator(".numbers strong").count() == 3
         assert opened.evaluate("document.documentElement.scrollWidth") <= width

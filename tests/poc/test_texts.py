@@ -41,5 +41,5 @@ def test_names_of_sources_and_stages_are_translated():
     assert Texts("en")("half_missing", source="text") == "half of the texts missing"
     assert Texts("ja")("half_missing", source="text") == "文章が半分ない"
     assert Texts("en")("left_out", stages=["sasrec", "all"]) == (
-        "No time for the stages: SASRec, IDs, texts and pictures."
+        "No time for the stages: SASRec, IDs + texts + pictures."
     )
