@@ -15,7 +15,6 @@ from .commands import write_commands
 from .encoding import NONE
 from .lists import last_purchases
 from .plan import (
-    CLOSING,
     FIRST_ROUND,
     MOST_SEEDS,
     WHAT_IF,
@@ -124,19 +123,18 @@ def measure(work: Work) -> dict[str, Any]:
     costs: dict[str, Any] = {}
     shown = None
     if work.evidence:
-        closing = steps.budget - CLOSING * (len(trained) + 1)
+        asked = last_purchases(sample.inter, _ASKED)
+        costs = cost.measure_all(work.output, steps, measured, asked)
+        shown = examples.choose(steps, measured, asked, work.images)
         tried = whatif.try_all(
             whatif.Task(sample, work.modalities, work.common, store, work.output),
             steps,
             limit,
             measured,
-            stop_at=min(steps.spent + WHAT_IF * steps.budget, closing),
+            stop_at=steps.spent + _for_what_if(steps, of_round),
         )
-        asked = last_purchases(sample.inter, _ASKED)
-        costs = cost.measure_all(work.output, steps, measured, asked)
         if len(costs) < len(trained):
             tried["left_out"].append("costs")
-        shown = examples.choose(steps, measured, asked, work.images)
         _more_rounds(work, trained, limit, of_round, measured)
     report = summarise(
         sample=sample,
@@ -153,6 +151,12 @@ def measure(work: Work) -> dict[str, Any]:
     )
     lines = write_commands(work.output, report, work.modalities)
     return {**report, "commands": lines}
+
+
+def _for_what_if(steps: Steps, of_round: float) -> float:
+    """Seconds for what-ifs: their share, or all that is left if no further round fits after it."""
+    share = min(WHAT_IF * steps.budget, steps.left)
+    return share if steps.left - share > of_round else steps.left
 
 
 def _first_round(

@@ -14,6 +14,7 @@ from ..pages import Picture
 from . import verdict
 
 LANGUAGES = ("en", "ja")
+_UNFINISHED = " †"
 _NAMED = {"source": "name", "stage": "stage", "other": "stage"}  # values that are translated
 
 
@@ -159,7 +160,7 @@ def _stage_tables(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
     emphasised = [n for n, name in enumerate(stages) if name == chosen]
     main = [
         [
-            t.name(name, "stage"),
+            t.name(name, "stage") + (_UNFINISHED if of["unfinished"] else ""),
             f"{of['ndcg']:.4f}",
             f"{of['hit']:.1%}",
             t.name(of["against"], "stage") if of["against"] else "",
@@ -177,7 +178,7 @@ def _stage_tables(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
     ]
     return [
         {
-            "caption": t("stages_caption"),
+            "caption": t("stages_caption", mark=_UNFINISHED.strip()),
             "columns": [
                 t(f"column_{c}") for c in ("stage", "ndcg", "hit", "against", "gain", "p", "seeds")
             ],

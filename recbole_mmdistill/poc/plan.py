@@ -12,7 +12,7 @@ from typing import Any
 from ..integration.monitoring import tensorboard_in
 from ..pipeline import prepare
 
-MOST_EPOCHS, FEWEST_EPOCHS = 100, 4
+MOST_EPOCHS, FEWEST_EPOCHS = 200, 4
 MOST_SEEDS = 5
 FIRST_ROUND = 0.5  # share of the budget for one seed of all stages
 WHAT_IF = 0.3  # and for what is tried after it

@@ -121,7 +121,7 @@ def _base(measured: Measured) -> str:
     """The best that there is without texts and pictures, for which an interval speaks."""
     best = "popular"
     for name in ("markov", "sasrec", "id"):
-        if name in measured.ranks:
+        if name in measured.ranks and not measured.unfinished(name):
             compared = measured.compare(name, best)
             corrected = min(1.0, _TRIED * compared["p"])  # Bonferroni
             if outcome({**compared, "p_corrected": corrected}) == ON:
@@ -202,7 +202,7 @@ def _numbers(
             "stage": recommended,
         },
     )
-    other = base if recommended != base else "popular"
+    other = stages[recommended]["against"] if recommended != base else "popular"
     if recommended != other:
         compared = measured.gain(recommended, other)
         yield (

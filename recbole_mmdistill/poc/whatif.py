@@ -78,8 +78,7 @@ def try_all(
     if name is None:
         return {"left_out": []}
     stage = Stage(name, "IDMMDistill", tuple(task.modalities if name == "all" else (name,)))
-    seconds = steps.seconds(f"{name} seed 1")
-    of_id = steps.seconds(f"{ID} seed 1")
+    seconds, of_id = (_longest(steps, measured, limit, of) for of in (name, ID))
     epochs = limit[name]
     done: dict[str, Any] = {"stage": name, "left_out": []}
 
@@ -95,6 +94,10 @@ def try_all(
         )
     else:
         done["left_out"].append("new_items")
+    if fits(0.75 * (seconds + of_id)):
+        done["less_data"] = _less_data(task, steps, stage, limit, measured)
+    else:
+        done["left_out"].append("less_data")
     for modality in stage.modalities:
         if fits(seconds):
             done.setdefault("missing", {})[modality] = _missing(
@@ -102,11 +105,15 @@ def try_all(
             )
         else:
             done["left_out"].append(f"missing_{modality}")
-    if fits(0.75 * (seconds + of_id)):
-        done["less_data"] = _less_data(task, steps, stage, limit, measured)
-    else:
-        done["left_out"].append("less_data")
     return done
+
+
+def _longest(steps: Steps, measured: Measured, limit: Mapping[str, int], name: str) -> float:
+    """Seconds of a training of a stage if it does not stop early; 0 if it was not trained."""
+    if name not in measured.records:
+        return 0.0
+    epochs = len(measured.records[name][0]["curve"])
+    return steps.seconds(f"{name} seed 1") * limit[name] / epochs
 
 
 def _trained(

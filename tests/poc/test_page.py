@@ -10,7 +10,7 @@ from recbole_mmdistill.poc.page import LANGUAGES, render
 from tests.poc.builders import report
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-BASE = {"popular": 0.05, "markov": 0.1, "id": 0.2}
+BASE = {"popular": 0.05, "markov": 0.1}
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def made():
         "user_id:token\titem_id:token\ttimestamp:float\n"
         + "".join(f"u{n // 4}\ti{n % 30}\t{n}\n" for n in range(120))
     )
-    return lambda shares, **more: report({**BASE, **shares}, folder=Path(), **more)
+    return lambda shares, **more: report({**BASE, "id": 0.2, **shares}, folder=Path(), **more)
 
 
 def keys(report, kind="sentences"):
@@ -65,6 +65,12 @@ def test_an_unfinished_training_decides_nothing(made):
     found = made({"text": 0.9, "image": 0.2, "all": 0.9}, unfinished=["id"])
     assert keys(found)[:3] == ["recommended_unsure", "source_unfinished", "source_unfinished"]
     assert "risk_budget" in keys(found, "risks")
+
+
+def test_an_unfinished_stage_is_no_base(made):
+    found = made({"sasrec": 0.3, "text": 0.3, "image": 0.2, "all": 0.3}, unfinished=["sasrec"])
+    assert found["verdict"]["base"] == "id"
+    assert "IDs alone</th>" in render(found, "en") and "SASRec †</th>" in render(found, "en")
 
 
 def test_p_values_are_corrected_together(made):
