@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from logging import getLogger
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ from .rows import RowEmbedding, updates_rows
 from .sequence_encoder import SEQUENCE_ENCODERS, SequenceEncoder
 from .user_encoder import USER_ENCODERS, UserEncoder
 from .whitening import is_fitting, whitened_width
-from .widths import resolve_widths
+from .widths import AUTO, resolve_widths
 
 _ITEMS_AT_ONCE = 65_536
 
@@ -169,7 +170,9 @@ def _source_widths(
         config["n_heads"],
     )
     if not _takes_widths(config["item_encoder"]):
-        return dict.fromkeys(widths, max(widths.values()))
+        widths = dict.fromkeys(widths, max(widths.values()))
+    if config["branch_width"] == AUTO:
+        getLogger().info(f"branch_width auto is {widths}")
     return widths
 
 

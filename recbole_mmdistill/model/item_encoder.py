@@ -221,8 +221,11 @@ class IMTEncoder(ItemEncoder):
     def reset_parameters(self) -> None:
         """With the residual, let the exchange add nothing at first.
 
-        A transformer of random weights would only blur what the sources say for themselves.
+        A transformer of random weights would only blur what the sources say for themselves. A map
+        to another width begins as a cut, or adds zeros.
         """
+        for linear in self.enter.values():
+            nn.init.eye_(linear.weight)
         if self.residual:
             for module in self.heads[2].modules():
                 if isinstance(module, LinearStack):

@@ -90,15 +90,15 @@ class UserEncoder(nn.Module):
         return max(self.widths[branch] for branch in group)
 
     def reset_parameters(self) -> None:
-        """Let the branches of a group begin with the same state."""
-        for state_map in self.maps:
-            if isinstance(state_map, nn.Linear):
-                nn.init.eye_(state_map.weight)
+        """Let the branches of a group begin with the same state, and be read as they are."""
+        for linear in (*self.maps, *self.entries):
+            if isinstance(linear, nn.Linear):
+                nn.init.eye_(linear.weight)
 
     def gradients_of(self, branch: int) -> list[Tensor]:
         """Gradients of the parameters that serve one branch alone."""
         group = self._group_of[branch]
-        own = [*self.entries[branch].parameters(), *self.maps[branch].parameters()]
+        own = list(self.maps[branch].parameters())
         encoder, place = self._place_of[group]
         if own or not self.is_stacked:
             parameters = own or self.encoders[encoder].parameters()
