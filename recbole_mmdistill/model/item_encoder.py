@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -225,7 +225,8 @@ class IMTEncoder(ItemEncoder):
         to another width begins as a cut, or adds zeros.
         """
         for linear in self.enter.values():
-            nn.init.eye_(linear.weight)
+            if isinstance(linear, nn.Linear):
+                nn.init.eye_(linear.weight)
         if self.residual:
             for module in self.heads[2].modules():
                 if isinstance(module, LinearStack):
@@ -247,6 +248,31 @@ class IMTEncoder(ItemEncoder):
         visible[:, :, :start, start:end] = False
         visible[:, :, end:, start:end] = False
         return visible
+
+
+@ITEM_ENCODERS.register("gated")
+class GatedEncoder(IMTEncoder):
+    """As ``late``, and of the exchange of ``imt`` as much as pays.
+
+    A branch's vector is the mean of its source's tokens, plus the IMT's output times a gate. Each
+    branch has one gate; it begins at 0 and is learned.
+
+    Parameters
+    ----------
+    **options
+        Those of :class:`IMTEncoder`; ``imt_residual`` has no effect.
+    """
+
+    takes_widths = True
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "imt_residual": False})
+        self.gate = nn.Parameter(torch.zeros(len(self.sources), 1, 1))
+
+    def forward(self, inputs: Mapping[str, SourceTokens]) -> BranchTensor:
+        """See :class:`ItemEncoder`."""
+        own = stack(_pool(inputs[source]) for source in self.sources)
+        return by_width(torch.addcmul, own, self._exchange(inputs), self.gate)
 
 
 class _FusingEncoder(ItemEncoder):
