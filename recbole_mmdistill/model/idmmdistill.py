@@ -23,6 +23,7 @@ from .item_encoder import ID
 from .options import check_options
 from .positions import Positions, find_positions, last_items, positions_at
 from .scoring import Scorer, ScorerCache
+from .widths import BranchTensor
 
 
 class IDMMDistill(SequentialRecommender):
@@ -205,8 +206,11 @@ class IDMMDistill(SequentialRecommender):
 
     # Prediction
 
-    def encode_items(self, item: Tensor) -> Tensor:
-        """Encode items: ids ``[n_items]`` to vectors ``[n_branches, n_items, hidden_size]``."""
+    def encode_items(self, item: Tensor) -> BranchTensor:
+        """Encode items: ids ``[n_items]`` to vectors ``[n_branches, n_items, width]``.
+
+        In stacks where the branches' widths differ, see :mod:`.widths`.
+        """
         return self.network.encode_items(item)
 
     @property
@@ -266,7 +270,7 @@ class IDMMDistill(SequentialRecommender):
         Returns
         -------
         Tensor
-            ``[n_items, n_scoring * hidden_size]``.
+            ``[n_items, sum of the scoring branches' widths]``.
         """
         return self.scorer.table(self._scoring)
 
@@ -286,7 +290,7 @@ class IDMMDistill(SequentialRecommender):
         Returns
         -------
         Tensor
-            ``[B, n_scoring * hidden_size]``.
+            ``[B, sum of the scoring branches' widths]``.
 
         Raises
         ------
