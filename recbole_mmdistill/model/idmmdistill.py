@@ -16,7 +16,7 @@ from ..data.parts import TARGET_POSITION, TARGET_ROW
 from ..errors import UserError
 from . import device
 from .averaging import WeightAverage
-from .build import build_network, build_objective, build_sampler
+from .build import build_network, build_objective, build_sampler, start_of_ids
 from .candidates import Catalogue
 from .earlier import stack_branches
 from .item_encoder import ID
@@ -202,6 +202,24 @@ class IDMMDistill(SequentialRecommender):
             return item_seq, target_seq, find_positions(target_seq)
         row = torch.arange(len(last), device=last.device)
         return item_seq, target_seq, positions_at(target_seq, row, last)
+
+    def start_items(self, config: Any, first: int) -> None:
+        """Let items have the IDs with which training would begin, also in the averages.
+
+        Parameters
+        ----------
+        config : recbole.config.Config
+            The options.
+        first : int
+            Number of the first of them; all behind it follow.
+        """
+        if self.network.id_embedding is None:
+            return
+        start = start_of_ids(self.network, config)[first:]
+        with torch.no_grad():
+            self.network.id_embedding.weight[first:] = start
+            if self.weight_average is not None:
+                self.weight_average.average_of("id_embedding.weight")[first:] = start
 
     # Prediction
 
