@@ -120,6 +120,31 @@ class WeightAverage(nn.Module):
         return copy.deepcopy(network, copies)
 
 
+def left_by_decay(n_steps: int, per_step: float, decay: float) -> tuple[float, float]:
+    """Say what is left of a weight that no gradient changes, and of its average.
+
+    Parameters
+    ----------
+    n_steps : int
+        Steps of the training.
+    per_step : float
+        What a step's weight decay leaves.
+    decay : float
+        Of the average, see :class:`WeightAverage`.
+
+    Returns
+    -------
+    weight, average : float
+        Factors of where it began.
+    """
+    weight = average = 1.0
+    for step in range(1, n_steps + 1):
+        weight *= per_step
+        share = min(decay, step / (step + _LEAD))
+        average = share * average + (1 - share) * weight
+    return weight, average
+
+
 def _tables(network: nn.Module) -> list[tuple[str, RowEmbedding]]:
     """Tables whose rows are updated, with the names of their weights."""
     modules = network.named_modules()

@@ -115,8 +115,8 @@ def test_as_if_they_had_been_in_the_dataset_when_it_was_trained(words, encoders,
     """Taken away and added again, all is as training left it."""
     write_files({**TITLES, **NEW})
     make_features(encoders)
-    settings = {"modalities": ["text", "image"], "load_col": COLUMNS, "weight_decay": 0.0}
-    settings["item_encoder"] = item_encoder
+    settings = {"modalities": ["text", "image"], "load_col": COLUMNS}
+    settings |= {"item_encoder": item_encoder, "weight_decay": 5.0}  # so that it can be seen
     run_recbole("IDMMDistill", "small", config_dict={**SMALL, **settings, "epochs": 3})
     (path,) = Path("saved").glob("*.pth")
     before = vectors(path)
