@@ -103,6 +103,8 @@ def features_of_new(
     UserError
         An encoder, a file or a folder cannot be used, or is another one than that of the training.
     """
+    from ..features.extraction import again
+
     for modality in request.features:
         if modality not in model.features:
             raise UserError(
@@ -124,6 +126,10 @@ def features_of_new(
             made[modality] = _of_pictures(request, read, aligned.info, scratch)
         else:
             remark = f"Nothing of {modality} is given."
+            if modality == TEXT and not again.is_of_text(aligned.info):
+                remark = (
+                    "Give --text_features: those of the training are not by recbole-mm extract."
+                )
             made[modality] = Made(None, len(read.tokens), len(read.tokens), 0, remark)
         features = made[modality].features
         if features is not None and features.values.shape[2] != aligned.dim:

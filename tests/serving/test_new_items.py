@@ -11,8 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from recbole_mmdistill import checkpoint as checkpoint_file
 from recbole_mmdistill.cli import main
+from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.explain import Explainer
 from recbole_mmdistill.features import FeatureInfo, open_features, write_features
+from recbole_mmdistill.pipeline import run
 from recbole_mmdistill.serving import Recommender
 from recbole_mmdistill.serving.models import BranchedModel
 from tests.features.extraction.builders import (
@@ -291,6 +293,35 @@ def write_odd_files(encoders):
     folder = tiny_bert(Path("other"))
     weights = load_file(folder / "model.safetensors")
     save_file({name: w + 0.1 for name, w in weights.items()}, folder / "model.safetensors")
+
+
+def test_features_that_do_not_say_how_they_were_made_need_ready_made_vectors(capsys):
+    write_dataset()  # its texts are by an encoder called "numbers"
+    Path("new.csv").write_text("sku,genres\nn1,g1\n")
+    path = checkpoint(modalities=["text"])
+    assert add(path, "new.csv") == 2
+    assert "text: 0 of 1, without: 1. Give --text_features" in capsys.readouterr().err
+    write_features("new.text", torch.ones(1, 1, 4), ["n1"], FeatureInfo("text"))
+    assert add(path, "new.csv", "--text_features=new.text") == 0
+    assert "text: 1 of 1. Their encoder is not compared" in capsys.readouterr().out
+
+
+def test_a_checkpoint_with_odd_features_is_refused(words, capsys):
+    path = checkpoint()
+    assert add(path, "new.csv", *words) == 0
+    saved = checkpoint_file.read("more.pth")
+    for odd in ("text", {"text": 1}, {"text": {"values": 1, "token_mask": 1, "item_tokens": 1}}):
+        checkpoint_file.write("odd.pth", {**saved, "added_features": odd})
+        assert main(["recommend", "odd.pth", "--output=recs.csv"]) == 2
+        assert "The checkpoint odd.pth has no sound added_features" in capsys.readouterr().err
+
+
+def test_a_training_does_not_go_on_from_it(words, capsys):
+    path = checkpoint()
+    assert add(path, "new.csv", *words, output="saved/IDMMDistill-later.pth") == 0
+    settings = {**SMALL, "modalities": ["text", "image"], "load_col": COLUMNS}
+    with pytest.raises(UserError, match="its items were changed after the training"):
+        run("IDMMDistill", "small", settings, resume="saved/IDMMDistill-later.pth")
 
 
 def test_models_that_know_items_by_their_id_alone_are_refused(words, capsys):
