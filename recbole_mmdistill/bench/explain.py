@@ -67,8 +67,10 @@ def measure(rounds: int, checkpoint: str | None = None) -> list[dict[str, Any]]:
         }
         means = {way: float(np.mean(hits)) for way, hits in right.items()}
         best = max(means.keys() - {"largest value"}, key=lambda way: means[way])
-        misses = [[max(1 - hit, 1e-6) for hit in right[way]] for way in ("largest value", best)]
-        result = compare(f"{name}: misses, largest value / {best}", *misses, 1.0)
+        ours, others = (
+            [max(1 - hit, 1e-6) for hit in right[way]] for way in ("largest value", best)
+        )
+        result = compare(f"{name}: misses, largest value / {best}", ours, others, 1.0)
         results.append({**result, "right": {way: round(mean, 4) for way, mean in means.items()}})
     farthest = [each["farthest"] for each in found]
     name = f"farthest sum from its score / {_FARTHEST:g}"
