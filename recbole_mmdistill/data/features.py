@@ -18,6 +18,7 @@ from ..features import (
     align_features,
     find_features,
     from_array,
+    join_features,
 )
 from ..features.locate import PRELOADED, check_feature_path
 from . import holding_out
@@ -58,7 +59,8 @@ def load_features(
     missing = config["missing_features"] or {}
     found = {}
     for modality in names:
-        source = _find(dataset, modality)
+        more = getattr(config, "added_features", {}).get(modality)
+        source = join_features(_find(dataset, modality), more)
         aligned = align_features(source, dataset.field2id_token[dataset.iid_field])
         if missing.get(modality):
             aligned = aligned.without(_choose_missing(dataset, missing[modality]))

@@ -140,9 +140,7 @@ def build_network(config: Mapping[str, Any], features: Mapping[str, Any], n_item
             alone="single_spec" not in config or config["single_spec"],
         )
         id_embedding = (RowEmbedding if in_rows else nn.Embedding)(n_items, widths[ID])
-        how = config["id_init"]
-        chosen = [embed for name, embed in source_embedding.items() if how in (MEAN, name)]
-        init_id_embedding(id_embedding, chosen, std)
+        init_id_embedding(id_embedding, _sources_of_ids(config, source_embedding), std)
     return Network(
         source_embedding=source_embedding,
         id_embedding=id_embedding,
@@ -198,10 +196,10 @@ def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], s
     weight = embedding.weight
     weight.normal_(std=std)
     if sources and is_fitting():
-        width, n_items = embedding.embedding_dim, embedding.num_embeddings
-        mean = torch.empty(n_items, width)
-        is_known = torch.empty(n_items, dtype=torch.bool)
-        for item in torch.arange(n_items).split(_ITEMS_AT_ONCE):
+        width, n_items, on = embedding.embedding_dim, embedding.num_embeddings, weight.device
+        mean = torch.empty(n_items, width, device=on)
+        is_known = torch.empty(n_items, dtype=torch.bool, device=on)
+        for item in torch.arange(n_items, device=on).split(_ITEMS_AT_ONCE):
             parts = torch.stack([source.reduced(item, width) for source in sources])
             known = parts.abs().sum(-1) > 0
             mean[item] = parts.sum(0) / known.sum(0).clamp(min=1)[:, None]
@@ -210,6 +208,41 @@ def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], s
             mean *= std / mean[is_known].std().clamp(min=1e-12)
             torch.where(is_known[:, None], mean, weight, out=weight)
     weight[0] = 0
+
+
+def _sources_of_ids(
+    config: Mapping[str, Any], source_embedding: Mapping[str, SourceEmbedding]
+) -> list[SourceEmbedding]:
+    how = config["id_init"]
+    return [embed for name, embed in source_embedding.items() if how in (MEAN, name)]
+
+
+@torch.no_grad()
+def start_of_ids(network: Network, config: Mapping[str, Any]) -> torch.Tensor:
+    """Give the IDs with which a training of a network's items would begin, always the same.
+
+    Parameters
+    ----------
+    network : Network
+        Whose features are whitened as they were in training; ID is one of its sources.
+    config : Mapping of str to object
+        Its options.
+
+    Returns
+    -------
+    Tensor
+        ``[n_items, hidden_size]``.
+    """
+    assert network.id_embedding is not None
+    weight = network.id_embedding.weight
+    sources: Any = network.source_embedding
+    with torch.random.fork_rng():
+        torch.manual_seed(config["seed"])
+        start = nn.Embedding(weight.size(0), weight.size(1), device=weight.device)
+        init_id_embedding(
+            start, _sources_of_ids(config, dict(sources.items())), config["initializer_range"]
+        )
+    return start.weight.detach()
 
 
 def build_sampler(config: Mapping[str, Any], n_items: int) -> CandidateSampler:

@@ -17,7 +17,7 @@ from ..source import UNTRAINED
 from .encoder import Encoder, Failure, Prepare, first_lines, hash_files, with_random_weights
 from .hub import HubModel, not_to_be_had
 
-_POOLED = {"cls": "class token", "mean": "mean over patches", "tokens": "all tokens"}
+POOLED = {"cls": "class token", "mean": "mean over patches", "tokens": "all tokens"}
 _SECONDS = 5.0  # to wait for the hub
 
 
@@ -87,7 +87,7 @@ class TimmEncoder(Encoder):
         super().__init__(
             name=encoder,
             weights_hash=weights_hash,
-            pooling=_POOLED[self._pool],
+            pooling=POOLED[self._pool],
             depends_on={"kind": "timm", "model": encoder, "data": str(sorted(data.items()))},
             **settings,
         )
@@ -171,7 +171,7 @@ class VisionTower(Encoder):
         super().__init__(
             name=self._hub.recorded_name,
             weights_hash=weights,
-            pooling=_POOLED[self._pool],
+            pooling=POOLED[self._pool],
             depends_on={"kind": "vision tower", "settings": rest},
             **settings,
         )

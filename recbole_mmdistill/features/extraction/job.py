@@ -26,11 +26,20 @@ from ...files import write_text
 from ..pictures import UnreadablePicture
 from ..source import FeatureInfo, FeatureSource, Rows, rows_at_once
 from ..store import open_features, read_input_hashes, verify_features, write_rows
+from .again import info_of
 from .encoder import Encoder, Failure, Prepare
 from .inputs import Inputs
 from .journal import Journal, Outcome
 
 _SCAN_ROWS = 256
+
+
+class NothingEncoded(UserError):
+    """No item has an input of any use; some have one of none (``n_failed``)."""
+
+    def __init__(self, what: str, remedy: str, n_failed: int = 0) -> None:
+        super().__init__(what, remedy)
+        self.n_failed = n_failed
 
 
 class Summary(NamedTuple):
@@ -84,15 +93,7 @@ def extract(
         If another process makes this file, the disk is full, no item has features, or the inputs
         change meanwhile. What was encoded until then is kept.
     """
-    done_to_vectors = ["each vector divided by its length"] * encoder.normalize
-    info = FeatureInfo(
-        modality=modality,
-        encoder=encoder.name,
-        weights_hash=encoder.weights_hash,
-        pooling=encoder.pooling,
-        preprocessing="; ".join([inputs.treatment, encoder.preprocessing, *done_to_vectors]),
-        source_fields=inputs.source_fields,
-    )
+    info = info_of(modality, inputs, encoder)
     with Journal(output.with_name(f".{output.name}.partial")) as journal:
         earlier = _Earlier(output)
         keys, row_of, lengths = _scan(inputs, encoder)
@@ -125,10 +126,11 @@ def extract(
         write_text(report, _table(inputs, reasons))
         rows = [row for row in range(len(found)) if row not in reasons]
         if not rows:
-            raise UserError(
+            raise NothingEncoded(
                 f"None of the {len(found)} items has a {modality} that could be encoded ({failed} "
                 "failed).",
                 f"See {report}.",
+                failed,
             )
         hashes = [key for key in map(keys.__getitem__, rows) if isinstance(key, bytes)]
         item_tokens = inputs.item_tokens[rows]

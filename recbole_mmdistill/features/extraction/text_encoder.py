@@ -13,7 +13,7 @@ from .encoder import Encoder, Prepare
 from .hub import HubModel
 
 N_TOKENS = 30  # of pooling "tokens", the paper's number
-_POOLED = {"mean": "mean over tokens", "cls": "first token", "tokens": "all tokens"}
+POOLED = {"mean": "mean over tokens", "cls": "first token", "tokens": "all tokens"}
 _LONGEST = 512  # where neither tokenizer nor model names a limit
 _FEWEST_WORDS = 10  # of a vocabulary; transformers makes an empty one where a folder has none
 _UNKNOWN_WARNED, _UNKNOWN_REFUSED = 0.1, 0.9  # shares of a job's tokens
@@ -78,7 +78,7 @@ class TextEncoder(Encoder):
         super().__init__(
             name=self._hub.recorded_name,
             weights_hash=weights,
-            pooling=_POOLED[pooling] + ("" if layer == -1 else f" of layer {layer}"),
+            pooling=POOLED[pooling] + ("" if layer == -1 else f" of layer {layer}"),
             depends_on={"kind": "text", "settings": rest, "max_length": self._max_length},
             **settings,
         )
