@@ -16,7 +16,7 @@ from ..errors import UserError
 
 
 class ItemTable:
-    """An ``.item`` file whose rows are read when asked for: memory does not grow with the texts.
+    """A file of items whose rows are read when asked for: memory does not grow with the texts.
 
     ``fields`` are the names of its columns, ``item_tokens`` (``[n_items]``, dtype object) what
     stands in the one called ``item_field``. A UserError is raised if the file is missing or no
@@ -64,6 +64,10 @@ class ItemTable:
     def __iter__(self) -> Iterator[list[str]]:
         """Read all rows in their order."""
         return (self.read(row) for row in range(len(self)))
+
+    def line_of(self, row: int) -> int:
+        """Find the number of a row's line in the file, from 1."""
+        return self._atomic.line_of(row)
 
 
 def interaction_files(folder: Path, dataset: str) -> list[Path]:
