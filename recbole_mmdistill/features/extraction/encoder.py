@@ -10,7 +10,6 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +19,7 @@ import torch
 from ...errors import UserError
 from ..store import HASH_BYTES
 
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SEED = 0  # of untrained weights: the same each time, so that such a job can go on, too
 
 Prepare = Callable[[Sequence[bytes]], list[Any]]
@@ -65,13 +60,8 @@ class Encoder(ABC):
         self.device = _device(device)
         self.precision = _precision(precision, self.device)
         self.normalize = normalize
-        everything = {
-            "weights": weights_hash,
-            "pooling": pooling,
-            "precision": self.precision,
-            "normalize": normalize,
-            **depends_on,
-        }
+        everything = depends_on | {"weights": weights_hash, "pooling": pooling}
+        everything |= {"precision": self.precision, "normalize": normalize}
         self._key = json.dumps(everything, sort_keys=True).encode("utf-8")
         self._model: Any = None
 
@@ -113,24 +103,18 @@ class Encoder(ABC):
         """
         if self._model is None:
             self._model = self.load().to(self.device)
-        with self._autocast():
+        dtype = PRECISIONS[self.precision]
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             vectors = self.forward(self._model, prepared)
         results: list[np.ndarray | Failure] = []
         for of_input in vectors:
             numbers = of_input.float()
             if self.normalize:
                 numbers = torch.nn.functional.normalize(numbers, dim=-1)
-            numbers = numbers.half()
-            finite = bool(numbers.isfinite().all())
-            results.append(
-                numbers.cpu().numpy() if finite else Failure("was encoded as numbers not finite")
-            )
+            array = numbers.half().cpu().numpy()
+            finite = bool(np.isfinite(array).all())
+            results.append(array if finite else Failure("was encoded as numbers not finite"))
         return results
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, PRECISIONS[self.precision])
 
 
 def with_random_weights(build: Callable[[], Any]) -> Any:
@@ -171,12 +155,8 @@ def _device(name: str) -> torch.device:
 
 
 def _precision(name: str, device: torch.device) -> str:
-    if name != "auto":
-        if name not in PRECISIONS:
-            raise UserError(
-                f"--precision is {name!r}.", f"Say auto or one of {', '.join(PRECISIONS)}."
-            )
-        return name
-    if device.type != "cuda":
-        return "float32"
+    if name not in ("auto", *PRECISIONS):
+        raise UserError(f"--precision is {name!r}.", f"Say auto or one of {', '.join(PRECISIONS)}.")
+    if name != "auto" or device.type != "cuda":
+        return "float32" if name == "auto" else name
     return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +120,11 @@ def _fetch(name: str, untrained: bool) -> Path:
     """Find a model in the hub's cache, or fetch it."""
     from huggingface_hub import snapshot_download
 
-    try:
+    # Not here, not whole, or no name at all: fetching it says what is wrong.
+    with suppress(Exception):
         folder = Path(snapshot_download(name, local_files_only=True))
         if (folder / "config.json").is_file() and (untrained or _weight_files(folder)):
             return folder
-    except Exception:  # not here, not whole, or no name at all: the next try says what is wrong
-        pass
     try:
         for pattern in ("*.json",) if untrained else _WEIGHTS:
             folder = Path(snapshot_download(name, allow_patterns=[*_REST, pattern]))
