@@ -22,22 +22,19 @@ _SECONDS = 5.0  # to wait for the hub
 
 
 class TimmEncoder(Encoder):
-    """A timm model, with its own transform.
+    """A timm model, by its name there, with its own transform.
 
     Parameters
     ----------
-    encoder : str
-        Its name in timm.
-    weights : pathlib.Path, optional
-        A safetensors file, or a torch file of weights alone; without it timm's own are fetched.
+    encoder, weights : str, pathlib.Path
+        Its name, and a safetensors file, or a torch file of weights alone; without it timm's own
+        are fetched, or random ones made if ``untrained``.
     pooling : str, optional
         ``cls`` (the class token), ``mean`` (over the patches), or ``tokens`` (all); by default
         the class token of a model that was trained to be read from it, else the mean.
     crop_mode : str, optional
         How a picture is made square: ``center``, ``squash`` or ``border``; by default the
         model's own.
-    untrained : bool
-        Whether to take random weights.
     **settings
         See :class:`Encoder`.
 
@@ -67,13 +64,14 @@ class TimmEncoder(Encoder):
             )
         if weights is not None and not weights.is_file():
             raise UserError(f"There is no weights file {weights}.", "Give --weights a file.")
-        self._encoder, self._weights = encoder, weights
-        is_fetched = weights is None and not untrained
-        model = _pretrained(encoder) if is_fetched else self._build()
-        if is_fetched:
+        self._weights = weights
+        if weights is None and not untrained:
+            model = _pretrained(encoder)
             weights_hash = _hash_state(model)
         else:
+            model = with_random_weights(lambda: timm.create_model(encoder, num_classes=0))
             weights_hash = UNTRAINED if weights is None else hash_files([weights])
+        self._timm = model
         crop = {} if crop_mode is None else {"crop_mode": crop_mode}
         data = resolve_data_config(crop, model=model)
         # Up to, and without, the step to floats: a quarter of the memory.
@@ -92,18 +90,9 @@ class TimmEncoder(Encoder):
             (torch.tensor(data[key]).view(1, -1, 1, 1) * 255).to(self.device)
             for key in ("mean", "std")
         )
-        if is_fetched:
-            self._model = model.to(self.device)
         self.preprocessing = (
             f"{data['crop_mode']} crop {data['crop_pct']} to {data['input_size'][1:]} "
             f"{data['interpolation']}, mean {data['mean']}, std {data['std']}"
-        )
-
-    def _build(self) -> Any:
-        import timm
-
-        return with_random_weights(
-            lambda: timm.create_model(self._encoder, pretrained=False, num_classes=0)
         )
 
     @property
@@ -112,12 +101,12 @@ class TimmEncoder(Encoder):
         return self._prepare
 
     def load(self) -> Any:
-        """Load the weights."""
+        """Load the weights of a file."""
         from timm.models import load_state_dict
 
-        model = self._build()
+        model = self._timm
         if self._weights is None:
-            return model  # untrained: a fetched one is loaded already
+            return model
         heads = model.pretrained_cfg.get("classifier") or ()
         heads = (heads,) if isinstance(heads, str) else tuple(heads)
         try:
@@ -129,8 +118,7 @@ class TimmEncoder(Encoder):
                     raise ValueError(f"it {kind} {len(keys)} tensors, such as {keys[0]}")
         except Exception as error:  # whatever a damaged or foreign file makes its loader raise
             raise UserError(
-                f"{self._weights} does not hold the weights of {self._encoder}: "
-                f"{first_lines(error)}.",
+                f"{self._weights} does not hold the weights of {self.name}: {first_lines(error)}.",
                 "Give the file of this very model: no feature is made with untrained weights.",
             ) from None
         return model

@@ -26,10 +26,9 @@ class TextEncoder(Encoder):
     ----------
     encoder : str
         Its folder, or its name on the hub.
-    pooling : str
-        ``mean`` over the real tokens, ``cls`` (the first token), or ``tokens`` (all of them).
-    layer : int
-        Which hidden states: -1 the last ones, -2 those before, ...; 0 the embeddings.
+    pooling, layer : str, int
+        ``mean`` over the real tokens, ``cls`` (the first token), or ``tokens`` (all of them), of
+        which hidden states: -1 the last ones, -2 those before, ...; 0 the embeddings.
     max_length : int, optional
         Tokens that are read of a text; by default all that the model can, with pooling
         ``tokens`` :data:`N_TOKENS`.
