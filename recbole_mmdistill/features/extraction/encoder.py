@@ -1,7 +1,7 @@
 """What an encoder is: inputs in, vectors out, and all that its vectors depend on.
 
-A new kind of encoder is a subclass with four methods; ``tests/features/extraction`` proves it by a
-line in its conformance suite.
+A new kind of encoder is a subclass with ``prepare`` and two methods; the conformance suite in
+``tests/features/extraction`` proves it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ class Encoder(ABC):
     an input and to the vectors; ``by_length`` whether inputs of like length should share a batch.
     """
 
+    # Turns raw inputs into what encode() takes, a Failure where that fails. It may run in another
+    # process, so it holds no weights and no handle of a device.
+    prepare: Prepare
     preprocessing: str = ""
     by_length = False
 
@@ -75,14 +78,6 @@ class Encoder(ABC):
 
     def check_inputs(self) -> None:  # noqa: B027  (most encoders take any input)
         """Raise a UserError if the inputs that :meth:`lengths` was given make no sense to it."""
-
-    @property
-    @abstractmethod
-    def prepare(self) -> Prepare:
-        """What turns raw inputs into what :meth:`encode` takes, a Failure where that fails.
-
-        It may run in another process, so it holds no weights and no handle of a device.
-        """
 
     @abstractmethod
     def load(self) -> Any:

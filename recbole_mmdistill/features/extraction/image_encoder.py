@@ -14,7 +14,7 @@ import torch
 from ...errors import UserError, near
 from ..pictures import UnreadablePicture, decode
 from ..source import UNTRAINED
-from .encoder import Encoder, Failure, Prepare, first_lines, hash_files, with_random_weights
+from .encoder import Encoder, Failure, first_lines, hash_files, with_random_weights
 from .hub import HubModel, not_to_be_had
 
 _POOLED = {"cls": "class token", "mean": "mean over patches", "tokens": "all tokens"}
@@ -75,7 +75,7 @@ class TimmEncoder(Encoder):
         crop = {} if crop_mode is None else {"crop_mode": crop_mode}
         data = resolve_data_config(crop, model=model)
         # Up to, and without, the step to floats: a quarter of the memory.
-        self._prepare = partial(_decoded, create_transform(**data, use_prefetcher=True))
+        self.prepare = partial(_decoded, create_transform(**data, use_prefetcher=True))
         is_own = _has_class_token(model) and _reads_class_token(model)
         self._pool = pooling or ("cls" if is_own else "mean")
         _check_pooling(self._pool, model, encoder)
@@ -94,11 +94,6 @@ class TimmEncoder(Encoder):
             f"{data['crop_mode']} crop {data['crop_pct']} to {data['input_size'][1:]} "
             f"{data['interpolation']}, mean {data['mean']}, std {data['std']}"
         )
-
-    @property
-    def prepare(self) -> Prepare:
-        """Decode files into bytes of RGB."""
-        return self._prepare
 
     def load(self) -> Any:
         """Load the weights of a file."""
@@ -148,7 +143,7 @@ class VisionTower(Encoder):
         self._hub = HubModel(encoder, untrained)
         remedy = "Give --encoder the folder of a model of images, such as CLIP."
         processor = self._hub.part("AutoImageProcessor", "image processor", remedy)
-        self._prepare = partial(_decoded, partial(_processed, processor))
+        self.prepare = partial(_decoded, partial(_processed, processor))
         self._pool = pooling or "cls"
         weights, rest = self._hub.hashes()
         super().__init__(
@@ -159,11 +154,6 @@ class VisionTower(Encoder):
             **settings,
         )
         self.preprocessing = type(processor).__name__
-
-    @property
-    def prepare(self) -> Prepare:
-        """Decode files into the processor's pixels."""
-        return self._prepare
 
     def load(self) -> Any:
         """Load the model, and keep the tower that sees."""
