@@ -24,6 +24,10 @@ class UnknownItems:
     count: int
     examples: tuple[str, ...]
 
+    def __str__(self) -> str:
+        more = ", ..." * (self.count > len(self.examples))
+        return f"not in the dataset: {', '.join(self.examples)}{more}"
+
 
 @dataclass(frozen=True, eq=False)
 class AlignedFeatures:
@@ -31,7 +35,7 @@ class AlignedFeatures:
 
     The feature of item id i is ``values[row_of_item[i]]`` if ``present[i]``.
 
-    Parameters
+    Attributes
     ----------
     source : FeatureSource
         Where the features come from. A pickled object holds the source, and aligns it again when

@@ -147,12 +147,10 @@ def from_array(
         Shape ``[n_rows, n_tokens, dim]`` or ``[n_rows, dim]`` (one token), float16 or float32.
         Not copied.
     item_tokens : sequence of str
-        The item token of each row.
-    info : FeatureInfo
-        How the features were made.
+        Shape ``[n_rows]``, the items as the dataset's ``.inter`` file names them, each once.
     token_mask : torch.Tensor or numpy.ndarray, optional
         Shape ``[n_rows, n_tokens]``, bool or integer, nonzero where a token is real.
-    name, **of_file
+    info, name, **of_file
         The other attributes of :class:`FeatureSource`.
 
     Raises

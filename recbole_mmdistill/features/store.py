@@ -54,15 +54,8 @@ def write_features(
     ----------
     path : str or pathlib.Path
         The file, by custom ``<dataset>.<modality>.safetensors``. Folders are made as needed.
-    values : torch.Tensor or numpy.ndarray
-        Shape ``[n_items, n_tokens, dim]`` or ``[n_items, dim]`` (one token), float16 or float32;
-        stored in the dtype given.
-    item_tokens : sequence of str
-        Shape ``[n_items]``, each item once, as in the dataset's ``.inter`` file.
-    info : FeatureInfo
-        How the features were made.
-    token_mask : torch.Tensor or numpy.ndarray, optional
-        Shape ``[n_items, n_tokens]``, nonzero where a token is real.
+    values, item_tokens, info, token_mask
+        As of :func:`.from_array`; values are stored in the dtype given.
 
     Raises
     ------

@@ -147,9 +147,7 @@ def _coverage(overview: FeatureOverview) -> list[Block]:
                 "count as without features."
             )
         if n := part.unknown_items.count:
-            tokens = part.unknown_items.examples
-            named = ", ".join([*tokens, "..."] if n > len(tokens) else tokens)
-            left_out.append(f"{name}: {count(n, 'item')} of the file not in the dataset: {named}")
+            left_out.append(f"{name}: {count(n, 'item')} of the file {part.unknown_items}")
     return [
         Block("What part has features", table=counted, sentences=left_out),
         Block("Items that have", table=combined),
