@@ -14,6 +14,8 @@ import numpy as np
 from ..atomic import AtomicFile, wrong_line
 from ..errors import UserError
 
+_BLOCK_BYTES = 1 << 20  # read at once
+
 
 class ItemTable:
     """A file of items whose rows are read when asked for: memory does not grow with the texts.
@@ -31,7 +33,7 @@ class ItemTable:
         column = self._atomic.column(item_field)
         line_of: dict[str, int] = {}
         spans = []
-        for block in self._atomic.blocks():
+        for block in self._atomic.blocks(_BLOCK_BYTES):
             for line, token in zip(block.line.tolist(), block.cells(column)):
                 if not token:
                     raise wrong_line(path, line, f"has no {item_field}", "Name the item of a row.")
