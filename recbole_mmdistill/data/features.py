@@ -123,9 +123,7 @@ def _log_coverage(dataset: Any, modality: str, aligned: AlignedFeatures) -> None
     )
     unknown = aligned.unknown_items
     if unknown.count:
-        line += f"; {unknown.count} items of the file are not in the dataset: " + ", ".join(
-            [*unknown.examples, *(["..."] if unknown.count > len(unknown.examples) else [])]
-        )
+        line += f"; {unknown.count} items of the file are {unknown}"
     getLogger().info(line)
     if aligned.info.is_untrained:
         getLogger().warning(
