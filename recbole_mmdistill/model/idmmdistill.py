@@ -223,7 +223,8 @@ class IDMMDistill(SequentialRecommender):
         per_step, average = 1.0, self.weight_average
         in_rows = isinstance(self.network.id_embedding, RowEmbedding)
         if config["learner"] in ("adamw", "sgd") and not in_rows:
-            per_step -= config["learning_rate"] * config["weight_decay"]
+            rate = config["id_learning_rate"] or config["learning_rate"]
+            per_step -= rate * config["weight_decay"]
         left = left_by_decay(
             int(self.train_steps), per_step, 0.0 if average is None else average.decay
         )

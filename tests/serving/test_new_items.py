@@ -119,6 +119,7 @@ def test_as_if_they_had_been_in_the_dataset_when_it_was_trained(words, encoders,
     make_features(encoders)
     settings = {"modalities": ["text", "image"], "load_col": COLUMNS}
     settings |= {"item_encoder": item_encoder, "weight_decay": 5.0}  # so that it can be seen
+    settings |= {"id_learning_rate": 0.002}
     run_recbole("IDMMDistill", "small", config_dict={**SMALL, **settings, "epochs": 3})
     (path,) = Path("saved").glob("*.pth")
     before = vectors(path)
