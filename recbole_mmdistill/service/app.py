@@ -208,9 +208,7 @@ def _tell_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def failed(request: Any, error: Exception) -> Response:
         print(f"error: {explain(error)}", file=sys.stderr, flush=True)
-        return _problem(
-            500, "The service failed.", "Try again; its operator finds more in the log."
-        )
+        return _problem(500, "The service failed.", "Try again; its log says more.")
 
 
 def _problem(status: int, error: str, remedy: str, headers: Any = None) -> Response:

@@ -157,8 +157,9 @@ def _listening(family: int, address: tuple) -> Iterator[socket.socket]:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
+        reason = os.strerror(error.errno or 0)
         raise UserError(
-            f"Nothing can listen at port {address[1]} of {address[0]} ({os.strerror(error.errno or 0)}).",
+            f"Nothing can listen at port {address[1]} of {address[0]} ({reason}).",
             "Give another --port or --host.",
         ) from None
     with listener:
