@@ -16,6 +16,7 @@ from . import (
     importing,
     million,
     report,
+    service,
     serving,
     step,
     whitening,
@@ -31,6 +32,7 @@ _BENCHMARKS: dict[str, Any] = {
     "step": step.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
+    "service": service.measure,
     "serving": serving.measure,
     "whitening": whitening.measure,
 }
@@ -44,6 +46,7 @@ _FILES = {
     "gpu": (),
     "million": (),
     "step": (),
+    "service": ("items",),
     "serving": ("items",),
     "whitening": (),
 }
@@ -60,7 +63,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="extraction: of vit_tiny_patch16_224")
     parser.add_argument("--encoder", type=Path, help="extraction: the folder of a BERT")
     parser.add_argument(
-        "--items", default="1000000", help="million, serving: how many; serving: 10000,100000"
+        "--items",
+        default="1000000",
+        help="million, service, serving: how many; serving: 10000,100000",
     )
     given = parser.parse_args()
     files = [getattr(given, name) for name in _FILES[given.benchmark]]

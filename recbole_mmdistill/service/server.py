@@ -19,6 +19,7 @@ _LEAST_TOKEN, _LARGEST_TOKEN = 16, 4096  # characters
 _GRACE = 30  # seconds that a running request has after SIGTERM
 _MOST_CONNECTIONS = 1000
 _BACKLOG = 512
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def serve(request: Request) -> None:
     from .guard import LOOPBACK_NAMES
     from .metrics import Metrics
 
+    if request.port > _LAST_PORT:
+        raise UserError(f"--port is {request.port}.", f"Give a number up to {_LAST_PORT}.")
     token = None if request.token_file is None else read_token(request.token_file)
     family, address, is_loopback = _resolve(request.host, request.port)
     if not is_loopback and token is None and not request.without_token:
