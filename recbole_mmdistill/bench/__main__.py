@@ -46,7 +46,7 @@ _FILES = {
     "gpu": (),
     "million": (),
     "step": (),
-    "service": ("items",),
+    "service": ("items", "cases", "requests"),
     "serving": ("items",),
     "whitening": (),
 }
@@ -67,6 +67,8 @@ def main() -> None:
         default="1000000",
         help="million, service, serving: how many; serving: 10000,100000",
     )
+    parser.add_argument("--cases", type=int, default=10_000, help="service: of its description")
+    parser.add_argument("--requests", type=int, default=100_000, help="service: for its memory")
     given = parser.parse_args()
     files = [getattr(given, name) for name in _FILES[given.benchmark]]
     if None in files:

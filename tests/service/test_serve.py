@@ -1,6 +1,7 @@
 """``recbole-mm serve``: what it listens to, and how it ends."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from recbole_mmdistill.cli import main
+from tests.markdown import DOCS, blocks
 from tests.service.builders import TOKEN
 from tests.service.running import command, running
 
@@ -44,6 +46,16 @@ def test_it_serves_without_torch_and_recbole(exports):
         with urllib.request.urlopen(request, timeout=20) as answer:
             assert len(json.load(answer)["results"][0]["items"]) == 3
             assert "server" not in answer.headers
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_command_of_the_docs_asks(exports):
+    (asking,) = (block for block in blocks(DOCS / "serving.md", "bash") if "curl" in block)
+    with running(exports / "one") as (address, _):
+        asking = asking.replace("http://127.0.0.1:8080", address)
+        done = subprocess.run(asking, shell=True, capture_output=True, text=True, timeout=20)
+    (result,) = json.loads(done.stdout)["results"]
+    assert len(result["items"]) == 3 and result["items"][0]["shares"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
