@@ -103,9 +103,9 @@ def try_cases(app: Any, n: int, known: Sequence[str] = ()) -> dict[str, Any]:
     schema: Any = schemathesis.openapi.from_asgi("/openapi.json", app)
 
     def ask(case: Any) -> None:
-        response = case.call()
-        statuses[response.status_code] += 1
         try:
+            response = case.call()
+            statuses[response.status_code] += 1
             case.validate_response(response, checks=checks)
         except Exception as error:
             failures.add(f"{case.method} {case.path}: {error!s:.500}")

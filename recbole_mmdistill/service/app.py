@@ -100,6 +100,8 @@ def create_app(
                 found = compute(loaded)
             except UserError as error:
                 raise Failure(422, error.what, error.remedy) from None
+            except Exception as error:
+                raise _failure(error) from None
             if found is None:
                 raise Failure(404, "The export has no such item.", "GET /items finds items.")
             return json.dumps(
@@ -207,8 +209,14 @@ def _tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Any, error: Exception) -> Response:
-        print(f"error: {explain(error)}", file=sys.stderr, flush=True)
-        return _problem(500, "The service failed.", "Try again; its log says more.")
+        failure = _failure(error)
+        return _problem(failure.status, failure.error, failure.remedy)
+
+
+def _failure(error: Exception) -> Failure:
+    """Tell the operator what went wrong, and others that something did."""
+    print(f"error: {explain(error)}", file=sys.stderr, flush=True)
+    return Failure(500, "The service failed.", "Try again; its log says more.")
 
 
 def _problem(status: int, error: str, remedy: str, headers: Any = None) -> Response:

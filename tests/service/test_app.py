@@ -76,6 +76,7 @@ def test_what_may_be_recommended(client):
     some = recommend(client, **asked, only=["i3", "i4", "i5", "x", "y"], exclude=["i4", "z"])
     assert sorted(items(some)) == ["i3", "i5"]
     assert some["n_unknown"] == {"exclude": 1, "only": 2}
+    assert items(recommend(client, **asked, only=["i3"], exclude=["i3"])) == []
 
 
 def test_weights_are_those_of_the_runtime(client, exports):
@@ -237,7 +238,7 @@ def test_a_failure_tells_nothing_of_the_machine(loaded, monkeypatch, capsys):
         raise RuntimeError("in /etc/secret")
 
     monkeypatch.setattr("recbole_mmdistill.service.answers.find_items", fail)
-    with TestClient(create_app(loaded), raise_server_exceptions=False) as client:
+    with TestClient(create_app(loaded)) as client:
         answer = client.get("/items")
     assert answer.status_code == 500 and "secret" not in answer.text
     assert "Unexpected RuntimeError: in /etc/secret" in capsys.readouterr().err
