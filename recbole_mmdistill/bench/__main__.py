@@ -18,6 +18,7 @@ from . import (
     million,
     recommending,
     report,
+    service,
     serving,
     step,
     whitening,
@@ -35,6 +36,7 @@ _BENCHMARKS: dict[str, Any] = {
     "step": step.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
+    "service": service.measure,
     "serving": serving.measure,
     "whitening": whitening.measure,
 }
@@ -50,6 +52,7 @@ _FILES = {
     "million": (),
     "recommend": (),
     "step": (),
+    "service": ("items", "cases", "requests"),
     "serving": ("items",),
     "whitening": (),
 }
@@ -70,8 +73,12 @@ def main() -> None:
         "--checkpoint", type=Path, help="explain: a model's; by default some are trained"
     )
     parser.add_argument(
-        "--items", default="1000000", help="million, serving: how many; serving: 10000,100000"
+        "--items",
+        default="1000000",
+        help="million, service, serving: how many; serving: 10000,100000",
     )
+    parser.add_argument("--cases", type=int, default=10_000, help="service: of its description")
+    parser.add_argument("--requests", type=int, default=100_000, help="service: for its memory")
     given = parser.parse_args()
     files = [getattr(given, name) for name in _FILES[given.benchmark]]
     if None in files:

@@ -23,6 +23,7 @@ VERBS = {
     "add-items": "add items to a trained model without training, or take some away",
     "explain": "say on a page why a trained model recommends what it recommends",
     "export": "make a folder that recommends without torch and RecBole",
+    "serve": "answer by HTTP from such a folder, with a page to try it",
     "recommend": "recommend items to users by a trained model",
     "doctor": "try what of the installation works, and say what to do about the rest",
     "unpickle": "make a safe checkpoint of an old one of RecBole that you trust",

@@ -130,7 +130,8 @@ class Ranker:
         return self._count()
 
     @cached_property
-    def _by_popularity(self) -> np.ndarray:
+    def by_popularity(self) -> np.ndarray:
+        """Numbers of all items and the padding, the most popular first, int64 ``[n_items]``."""
         return np.argsort(-self.popularity, kind="stable")
 
     def histories(self, histories: Iterable[Sequence[str]]) -> Histories:
@@ -339,5 +340,5 @@ class Ranker:
         """The most popular of the candidates, at most ``k``."""
         allowed = np.zeros(len(self.items), dtype=bool)
         allowed[candidates] = True
-        order = self._by_popularity
+        order = self.by_popularity
         return order[allowed[order]][:k]
