@@ -13,11 +13,11 @@ from ..errors import UserError
 from ..files import check_output, write_json, write_text
 from ..intake.engine import Engine
 from ..serving.histories import Histories
+from ..serving.items import Items
 from ..serving.people import KnownUsers, People, PeopleOfFile, check_asked, people_of
 from ..serving.recommender import Recommender
 from .document import describe
 from .explainer import Explainer
-from .items import Items
 from .page import branch_shares, render_page
 from .summary import Summary, summarise
 

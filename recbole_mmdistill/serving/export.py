@@ -200,7 +200,7 @@ def _write(recommender: Recommender, folder: Path, request: Request) -> Manifest
 
 def _write_shown(recommender: Recommender, folder: Path, request: Request) -> tuple[int, int]:
     """Write titles and pictures as far as the dataset has them; how many of each."""
-    from ..explain.items import Items
+    from .items import Items
 
     asked = request.title_field is not None or request.images is not None
     try:
