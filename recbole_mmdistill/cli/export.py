@@ -39,6 +39,15 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--recall", type=float, default=0.99, metavar="R", help="at 10, of the index (0.99)"
     )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="FOLDER",
+        help="pictures to show, named <item_id>.jpg (images/ in the dataset's folder)",
+    )
+    parser.add_argument(
+        "--title_field", metavar="FIELD", help="column of the titles to show (title, name, ...)"
+    )
     return parser
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..serving.items import Items
 from ..serving.people import People
 from .explainer import Explanation, Past
-from .items import Items
 
 
 def describe(people: People, explanation: Explanation, items: Items) -> list[dict[str, Any]]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import pages
 from ..features.popularity import RULE
+from ..serving.items import Items
 from ..serving.ranking import REPEATS, Recommendations
 from ..serving.recommender import Recommender
-from .items import Items
 from .summary import Group, Summary
 
 _N_HISTORY, _N_CARRIED, _N_NEAREST = 10, 4, 3

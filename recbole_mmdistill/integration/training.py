@@ -38,11 +38,27 @@ def fused_optimizer(original: Any, self: Any, **kwargs: Any) -> Any:
     from ..model.rows import OPTIMIZERS
 
     optimizer = original(self, **kwargs)
-    fused = OPTIMIZERS.get(type(optimizer))
-    if not _is_ours(self) or fused is None:
+    if not _is_ours(self):
         return optimizer
-    options = {name: optimizer.defaults[name] for name in ("lr", "weight_decay")}
-    return fused([dict(params=g["params"]) for g in optimizer.param_groups], **options)
+    groups = _groups(self.model, optimizer, self.config["id_learning_rate"])
+    fused = OPTIMIZERS.get(type(optimizer))
+    if fused is not None:
+        options = {name: optimizer.defaults[name] for name in ("lr", "weight_decay")}
+        return fused(groups, **options)
+    optimizer.param_groups.clear()
+    for group in groups:
+        optimizer.add_param_group(group)
+    return optimizer
+
+
+def _groups(model: Any, optimizer: Any, id_rate: float | None) -> list[dict[str, Any]]:
+    """Give the parameters, the ID embedding apart if it has a learning rate of its own."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    id_embedding = model.network.id_embedding
+    if id_rate is None or id_embedding is None:
+        return [{"params": parameters}]
+    others = [p for p in parameters if p is not id_embedding.weight]
+    return [{"params": others}, {"params": [id_embedding.weight], "lr": id_rate}]
 
 
 def _is_ours(trainer: Any) -> bool:

@@ -19,6 +19,7 @@ from torch import Tensor
 from . import device
 from .losses import Distillation
 from .step_scores import MASKED, StepScores
+from .widths import branch_slices, by_width, stacks
 
 _CPU_BLOCK = 2**18  # logits of all branches in a block: some such tensors stay in the cache
 _GPU_BLOCK = 2**26
@@ -66,13 +67,20 @@ def fused_loss(
     -------
     FusedLoss
     """
-    dtype = device.lower_precision(scores.user)
+    dtype = device.lower_precision(scores.target)
     if dtype is not None:
-        scores = replace(scores, user=scores.user.to(dtype), item=scores.item.to(dtype))
+        user, item = (by_width(lambda x: x.to(dtype), x) for x in (scores.user, scores.item))
+        scores = replace(scores, user=user, item=item)
     bias = None if scores.repeats is None else scores.repeats.bias
     weights = _Weights(kd_weight, ce_weight, mean_ce_weight, combination_weight)
     total, ce, kd = _BlockwiseLoss.apply(
-        scores.user, scores.item, scores.weight, bias, scores, distillation, weights
+        scores,
+        distillation,
+        weights,
+        scores.weight,
+        bias,
+        *stacks(scores.user),
+        *stacks(scores.item),
     )
     return FusedLoss(total, ce, kd)
 
@@ -90,22 +98,20 @@ class _BlockwiseLoss(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        user: Tensor,
-        item: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
         scores: StepScores,
         distillation: Distillation | None,
         weights: _Weights,
+        *learned: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        with device.full_precision(user):
+        with device.full_precision(scores.target):
             sums = _Sums(scores, distillation, weights)
-            block = _CPU_BLOCK if device.on_host(user) else _GPU_BLOCK
-            n_block = max(1, block // (sums.n * item.size(1)))
+            block = _CPU_BLOCK if device.on_host(scores.target) else _GPU_BLOCK
+            n_block = max(1, block // (sums.n * scores.n_candidates))
             for first in range(0, scores.n_rows, n_block):
                 sums.add_block(slice(first, min(first + n_block, scores.n_rows)))
             ce, mean_ce, kd = sums.losses()
-        ctx.save_for_backward(sums.grad_user, sums.grad_item, sums.grad_weight, sums.grad_bias)
+        gradients = sums.grad_weight, sums.grad_bias, *sums.grad_user, *sums.grad_item
+        ctx.save_for_backward(*gradients)
         total = weights.ce * ce.sum() + weights.kd * kd.sum()
         total = total + (weights.mean_ce or weights.combination) * mean_ce
         ctx.mark_non_differentiable(ce, kd)
@@ -114,22 +120,25 @@ class _BlockwiseLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         of = [None if grad is None else grads[0] * grad for grad in ctx.saved_tensors]
-        return *of, None, None, None
+        return None, None, None, *of
 
 
 class _Sums:
     """Loss and gradient as they add up over blocks of rows.
 
     In a block's tensors ``[n, n_block, n_candidates]`` the final score stands behind the
-    branches as if it were one more.
+    branches as if it were one more. Users, items and their gradients are in stacks.
     """
 
     def __init__(
         self, scores: StepScores, distillation: Distillation | None, weights: _Weights
     ) -> None:
         self.scores, self.weights = scores, weights
-        self.user, self.item = scores.user.detach(), scores.item.detach()
-        options: dict[str, Any] = {"dtype": torch.float32, "device": self.user.device}
+        self.user, self.item = (
+            [x.detach() for x in stacks(of)] for of in (scores.user, scores.item)
+        )
+        self.branches = branch_slices(scores.user)
+        options: dict[str, Any] = {"dtype": torch.float32, "device": scores.device}
         n_branches = scores.n_branches
         pairs = () if distillation is None else distillation.pairs
         # One branch alone is its own mean, and has nothing to learn from it.
@@ -152,8 +161,8 @@ class _Sums:
         # what there is of the divergences.
         self.missed = torch.empty(self.n, scores.n_rows, 1, **options)
         self.divergence = torch.zeros(len(pairs), scores.n_rows, 1, **options)
-        self.grad_user = torch.empty(self.user.shape, **options)
-        self.grad_item = torch.zeros(self.item.shape, **options)
+        self.grad_user = [torch.empty(user.shape, **options) for user in self.user]
+        self.grad_item = [torch.zeros(item.shape, **options) for item in self.item]
         # Of each branch's rows, those whose target has its source: the mean runs over these.
         valid = scores.valid[..., None].float()
         scale = [weights.ce * valid / valid.sum(1, keepdim=True).clamp(min=1)]
@@ -214,15 +223,16 @@ class _Sums:
 
     def _logits(self, rows: slice) -> Tensor:
         """Logits of the branches and of the final score, ``[n, n_block, n_candidates]``."""
-        scores = self.scores
-        user, item, n_branches = self.user[:, rows], self.item.mT, scores.n_branches
+        scores, n_branches = self.scores, self.scores.n_branches
         offset = scores.row_offset(rows).detach()
         logits = offset.new_empty(self.n, *offset.shape)
         of_branch = logits[:n_branches]
-        if user.dtype == torch.float32:
-            torch.baddbmm(offset.expand_as(of_branch), user, item, out=of_branch)
-        else:
-            torch.add(offset, torch.bmm(user, item), out=of_branch)
+        for branches, users, items in zip(self.branches, self.user, self.item):
+            user, item, of_width = users[:, rows], items.mT, of_branch[branches]
+            if user.dtype == torch.float32:
+                torch.baddbmm(offset.expand_as(of_width), user, item, out=of_width)
+            else:
+                torch.add(offset, torch.bmm(user, item), out=of_width)
         if self.mask is not None:
             of_branch += self.mask
         if self.n > n_branches:
@@ -299,11 +309,13 @@ class _Sums:
 
     def _add_products(self, gradient: Tensor, rows: slice) -> None:
         """What a block's gradient of the logits says of users and items."""
-        user = self.user[:, rows]
-        if user.dtype == torch.float32:
-            torch.bmm(gradient, self.item, out=self.grad_user[:, rows])
-            self.grad_item.baddbmm_(gradient.mT, user)
-        else:  # mixed precision: products of halves, sums of floats
-            gradient = gradient.to(user.dtype)
-            self.grad_user[:, rows] = torch.bmm(gradient, self.item)
-            self.grad_item += torch.bmm(gradient.mT, user)
+        of_stacks = zip(self.branches, self.user, self.item, self.grad_user, self.grad_item)
+        for branches, users, item, grad_user, grad_item in of_stacks:
+            user, of_width = users[:, rows], gradient[branches]
+            if user.dtype == torch.float32:
+                torch.bmm(of_width, item, out=grad_user[:, rows])
+                grad_item.baddbmm_(of_width.mT, user)
+            else:  # mixed precision: products of halves, sums of floats
+                of_width = of_width.to(user.dtype)
+                grad_user[:, rows] = torch.bmm(of_width, item)
+                grad_item += torch.bmm(of_width.mT, user)

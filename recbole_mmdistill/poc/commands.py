@@ -31,7 +31,7 @@ def write_commands(output: Path, report: Mapping[str, Any], modalities: list[str
     Returns
     -------
     list of str
-        To train, explain, export and recommend. Where no model is recommended, none is trained.
+        To train, explain, export and serve. Where no model is recommended, none is trained.
     """
     stage = report["verdict"]["recommended"]
     if stage not in (SASREC, ID, ALL, *modalities):
@@ -51,5 +51,5 @@ def write_commands(output: Path, report: Mapping[str, Any], modalities: list[str
     if model == "IDMMDistill":
         lines.append("recbole-mm explain CHECKPOINT --output=why.html")
     lines.append("recbole-mm export CHECKPOINT served/")
-    lines.append("recbole-mm recommend CHECKPOINT --output=recommendations.csv")
+    lines.append("recbole-mm serve served/")
     return lines

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..explain import Explainer, summarise
 from ..explain.document import describe
-from ..explain.items import Items
 from ..serving import Recommender
+from ..serving.items import Items
 from ..serving.people import KnownUsers
 from .lists import Questions
 from .report import Measured

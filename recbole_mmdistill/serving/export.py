@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import warnings
 from collections.abc import Sequence
@@ -16,8 +17,10 @@ from ..errors import UserError
 from ..integration.trained import read_interactions
 from ..version import __version__
 from . import approximate
+from .catalogue import write_catalogue
 from .histories import Histories
 from .manifest import Branch, Manifest, replacing_folder, write_manifest
+from .measuring import held_out, ndcg
 from .models import ScoringModel
 from .reader import onnx_operators
 from .recommender import Recommender
@@ -49,6 +52,10 @@ class Request:
         ``ivf``: an approximate index beside the table.
     recall : float
         That it is built for, at 10.
+    title_field : str or None
+        Column of the ``.item`` file with the items' titles; by default found by its name.
+    images : Path or None
+        Folder of pictures; by default ``images`` of the dataset.
     """
 
     checkpoint: Path
@@ -57,6 +64,8 @@ class Request:
     branches: tuple[str, ...] = ()
     index: str | None = None
     recall: float = 0.99
+    title_field: str | None = None
+    images: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -67,10 +76,14 @@ class Exported:
     ----------
     folder : Path
     manifest : Manifest
+    n_titles, n_pictures : int
+        Of items, to be shown.
     """
 
     folder: Path
     manifest: Manifest
+    n_titles: int
+    n_pictures: int
 
     def text(self) -> str:
         """Give it in a few lines."""
@@ -80,6 +93,7 @@ class Exported:
         lines = [
             f"{made.model} with {made.n_items - 1:,} items and the branches {branches}: "
             f"{total:,.1f} MiB in {made.dtype}.",
+            f"To be shown: titles of {self.n_titles:,} items and pictures of {self.n_pictures:,}.",
             f"Compared with the checkpoint by {measured['histories']:,} histories: "
             f"{measured['overlap']:.2%} of the top 10 are the same, scores differ by at most "
             f"{measured['largest_difference']:.1e}.",
@@ -123,8 +137,10 @@ def export(request: Request) -> Exported:
         recommender = Recommender.from_checkpoint(request.checkpoint, device="cpu")
         if request.branches:
             recommender = recommender.with_sources(request.branches)
-        manifest = write_manifest(folder, _write(recommender, folder, request))
-    return Exported(request.output, manifest)
+        manifest = _write(recommender, folder, request)
+        n_titles, n_pictures = _write_shown(recommender, folder, request)
+        manifest = write_manifest(folder, manifest)
+    return Exported(request.output, manifest, n_titles, n_pictures)
 
 
 def _check_packages() -> None:
@@ -180,6 +196,27 @@ def _write(recommender: Recommender, folder: Path, request: Request) -> Manifest
         )
         approximate.faiss_module().write_index(index, str(folder / INDEX))
     return Manifest(**{**vars(manifest), **facts})
+
+
+def _write_shown(recommender: Recommender, folder: Path, request: Request) -> tuple[int, int]:
+    """Write titles and pictures as far as the dataset has them; how many of each."""
+    from .items import Items
+
+    asked = request.title_field is not None or request.images is not None
+    try:
+        items = Items.of_dataset(recommender.trained, request.title_field, request.images)
+    except UserError:
+        if asked:
+            raise
+        items = Items()  # an export does not need them
+
+    def picture(token: str) -> bytes | None:
+        found = items.picture(token)
+        return None if found is None else base64.b64decode(found.address.partition(",")[2])
+
+    popular = np.argsort(-recommender.popularity, kind="stable")
+    order = popular if items.has_pictures else popular[:0]
+    return write_catalogue(folder, recommender.items, order, items.title, picture)
 
 
 def _usual(weights: np.ndarray) -> float:
@@ -248,17 +285,7 @@ def _histories(recommender: Recommender) -> tuple[Histories, np.ndarray | None]:
         item = 1 + rng.choice(n_items - 1, length.sum(), p=chance / chance.sum())
         owner = np.repeat(np.arange(_COMPARED), length)
         return Histories.of_rows(owner, item, _COMPARED), None
-    known = found.item < n_items
-    user, item = found.user[known], found.item[known]
-    _, owner, count = np.unique(user, return_inverse=True, return_counts=True)
-    whole = Histories.of_rows(owner, item, len(count))
-    several = np.flatnonzero(count > 1)
-    chosen = rng.permutation(several)[:_COMPARED]
-    whole = whole.take(chosen)
-    is_last = np.zeros(len(whole.items), dtype=bool)
-    is_last[whole.start[1:] - 1] = True
-    rest = Histories.of_rows(whole.owner[~is_last], whole.items[~is_last], len(whole))
-    return rest, whole.items[is_last]
+    return held_out(found, n_items, 1, _COMPARED)
 
 
 def _compare(
@@ -283,21 +310,15 @@ def _compare(
             f"The export gives other scores than the checkpoint, by {largest:.2g}.",
             "Report it, with the versions of torch and onnxruntime.",
         )
-    ndcg = None
+    of_both = None
     if targets is not None and len(targets):
-        ndcg = {
-            "checkpoint": _ndcg(ours.numbers, targets),
-            "export": _ndcg(theirs.numbers, targets),
+        of_both = {
+            "checkpoint": ndcg(ours.numbers, targets),
+            "export": ndcg(theirs.numbers, targets),
         }
     return {
         "histories": len(histories),
         "overlap": round(float(overlap), 5),
         "largest_difference": largest,
-        "ndcg": ndcg,
+        "ndcg": of_both,
     }
-
-
-def _ndcg(numbers: np.ndarray, targets: np.ndarray) -> float:
-    """NDCG of one true item for each row."""
-    _, place = np.nonzero(numbers == targets[:, None])
-    return round(float((1 / np.log2(place + 2)).sum() / len(numbers)), 5)

@@ -35,7 +35,8 @@ class Recommendations:
     n_unknown : numpy.ndarray
         Items of each history that were skipped because the model does not know them, ``[n]``.
     shares : numpy.ndarray or None
-        What each of ``parts`` adds to the score, float32 ``[n, k, n_parts]``; NaN as the scores.
+        What each of ``parts`` adds to the score, float64 ``[n, k, n_parts]``; NaN as the scores,
+        which are then their sums.
     parts : tuple of str
         The branches, and ``repeats`` for a model with a repeat bias.
     """
@@ -129,7 +130,8 @@ class Ranker:
         return self._count()
 
     @cached_property
-    def _by_popularity(self) -> np.ndarray:
+    def by_popularity(self) -> np.ndarray:
+        """Numbers of all items and the padding, the most popular first, int64 ``[n_items]``."""
         return np.argsort(-self.popularity, kind="stable")
 
     def histories(self, histories: Iterable[Sequence[str]]) -> Histories:
@@ -215,7 +217,7 @@ class Ranker:
         n = len(histories)
         numbers = np.zeros((n, k), dtype=np.int64)
         scores = np.full((n, k), np.nan, dtype=np.float32)
-        added = np.full((n, k, len(self.parts)), np.nan, dtype=np.float32) if shares else None
+        added = np.full((n, k, len(self.parts)), np.nan) if shares else None
         is_popular = histories.length == 0
         if is_popular.any():
             popular = self._most_popular(k, candidates)
@@ -233,6 +235,8 @@ class Ranker:
                 if added is not None:
                     repeats = None if exclude_seen else cells
                     added[rows] = self._shares(state, numbers[rows], repeats)
+                    # A matrix product rounds otherwise, and the shares are to add up.
+                    scores[rows] = added[rows].sum(2)
         scores[numbers == 0] = np.nan
         if added is not None:
             added[numbers == 0] = np.nan
@@ -317,13 +321,13 @@ class Ranker:
         return Cells(row, item, bias.astype(np.float32))
 
     def _shares(self, states: np.ndarray, numbers: np.ndarray, repeats: Cells | None) -> np.ndarray:
-        """What each part adds to the scores of items, float32 ``[B, k, n_parts]``."""
+        """What each part adds to the scores of items, float64 ``[B, k, n_parts]``."""
         vectors = self.scoring.index.rows(numbers)
         vectors *= states[:, None]
         starts = np.cumsum([0, *self.scoring.widths[:-1]])
-        shares = np.add.reduceat(vectors, starts, axis=2)
+        shares = np.add.reduceat(vectors, starts, axis=2, dtype=np.float64)
         if self.scoring.repeat_bias is not None:
-            bias = np.zeros((*numbers.shape, 1), dtype=np.float32)
+            bias = np.zeros((*numbers.shape, 1))
             if repeats is not None:
                 key = repeats.row * len(self.items) + repeats.item
                 wanted = np.arange(len(numbers))[:, None] * len(self.items) + numbers
@@ -336,5 +340,5 @@ class Ranker:
         """The most popular of the candidates, at most ``k``."""
         allowed = np.zeros(len(self.items), dtype=bool)
         allowed[candidates] = True
-        order = self._by_popularity
+        order = self.by_popularity
         return order[allowed[order]][:k]

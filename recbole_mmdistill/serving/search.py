@@ -90,7 +90,7 @@ class ExactIndex:
         best = _Best(len(users), k)
         ordered = None if cells is None else _by_place(cells, candidates)
         # Memory fresh from the system would cost more time for each block than reading it.
-        block = min(_BLOCK if len(users) > _FEW else 4 * _BLOCK, len(candidates))
+        block = max(1, min(_BLOCK if len(users) > _FEW else 4 * _BLOCK, len(candidates)))
         vectors = np.empty((block, users.shape[1]), dtype=np.float32)
         flat_scores = np.empty(len(users) * block, dtype=np.float32)
         flat_above = np.empty(len(users) * block, dtype=bool)

@@ -28,8 +28,8 @@ def drawn():
 @pytest.mark.parametrize("k", [1, 10, 300])
 @pytest.mark.parametrize(
     "candidates",
-    [np.arange(1, 20_000), np.arange(0, 20_000, 3), np.array([4, 5, 19_999])],
-    ids=["all", "a third", "three"],
+    [np.arange(1, 20_000), np.arange(0, 20_000, 3), np.array([4, 5, 19_999]), np.arange(0)],
+    ids=["all", "a third", "three", "none"],
 )
 def test_the_best_of_the_candidates(drawn, k, candidates):
     users, table = drawn
