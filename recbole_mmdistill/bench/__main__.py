@@ -16,6 +16,7 @@ from . import (
     gpu,
     importing,
     million,
+    planted,
     recommending,
     report,
     service,
@@ -32,6 +33,7 @@ _BENCHMARKS: dict[str, Any] = {
     "import": importing.measure,
     "gpu": gpu.measure,
     "million": million.measure,
+    "planted": planted.measure,
     "recommend": recommending.measure,
     "step": step.measure,
     "extraction": extraction.measure_time,
@@ -50,6 +52,7 @@ _FILES = {
     "extraction-memory": ("encoder",),
     "gpu": (),
     "million": (),
+    "planted": (),
     "recommend": (),
     "step": (),
     "service": ("items", "cases", "requests"),
@@ -62,7 +65,9 @@ def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(prog="python -m recbole_mmdistill.bench", description=__doc__)
     parser.add_argument("benchmark", choices=_BENCHMARKS, help="what to measure")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each side")
+    parser.add_argument(
+        "--rounds", "--draws", type=int, default=3, help="measurements of each side; planted: shops"
+    )
     parser.add_argument("--threads", type=int, default=1, help="torch's threads")
     parser.add_argument("--users", type=int, help="recommend: how many (1000000)")
     parser.add_argument("--output", type=Path, help="default: results/<benchmark>.json")

@@ -15,6 +15,7 @@ from ..errors import UserError, near
 
 VERBS = {
     "import": "make a dataset of your own files: CSV, TSV, Parquet, JSON lines",
+    "poc": "say from a sample of orders whether texts and pictures are worth it",
     "run": "train a model of RecBole or of this package, and print its test metrics",
     "extract": "make a feature file from a dataset's texts or images",
     "features": "look at a dataset's features: coverage, duplicates, neighbours",

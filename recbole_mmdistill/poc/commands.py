@@ -1,0 +1,55 @@
+"""What to do next, as command lines."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..files import write_text
+from .stages import ALL, ID, SASREC
+
+SETTINGS = "train.yaml"
+_KEPT = ("data_path", "MAX_ITEM_LIST_LENGTH", "eval_args")
+
+
+def write_commands(output: Path, report: Mapping[str, Any], modalities: list[str]) -> list[str]:
+    """Give the command lines to go on with, and write the settings that they train with.
+
+    Parameters
+    ----------
+    output : Path
+        The folder of the job, which gets ``train.yaml``.
+    report : Mapping
+        Has the verdict, the settings and the dataset.
+    modalities : list of str
+        That have features.
+
+    Returns
+    -------
+    list of str
+        To train, explain, export and serve. Where no model is recommended, none is trained.
+    """
+    stage = report["verdict"]["recommended"]
+    if stage not in (SASREC, ID, ALL, *modalities):
+        return ["recbole-mm poc ORDERS --budget=2h --output=FOLDER"]
+    settings = {name: report["settings"][name] for name in _KEPT}
+    model = "SASRec" if stage == SASREC else "IDMMDistill"
+    if stage == SASREC:
+        settings["train_neg_sample_args"] = None
+    else:
+        read = modalities if stage == ALL else [name for name in modalities if name == stage]
+        paths = report["settings"]["feature_path"]
+        settings["modalities"] = read
+        settings["feature_path"] = {name: paths[name] for name in read} or None
+    write_text(output / SETTINGS, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+    file, dataset = (shlex.quote(str(of)) for of in (output / SETTINGS, report["dataset"]))
+    lines = [f"recbole-mm run --model={model} --dataset={dataset} --config_files={file}"]
+    if model == "IDMMDistill":
+        lines.append("recbole-mm explain CHECKPOINT --output=why.html")
+    lines.append("recbole-mm export CHECKPOINT served/")
+    lines.append("recbole-mm serve served/")
+    return lines

@@ -1,0 +1,200 @@
+"""The whole way, from files to a report: import, features, measurements, page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import intake
+from ..datasets import dataset_folder
+from ..errors import UserError
+from ..files import check_writable, write_json, write_text
+from .encoding import NONE, make_image, make_text
+from .health import text_fields
+from .measuring import Work, measure
+from .page import render
+from .sample import read_sample
+from .steps import Steps
+
+REPORT, PAGE = "report.json", "index.html"
+
+
+@dataclass
+class Request:
+    """What is to be found out, and of which files.
+
+    Attributes
+    ----------
+    output : Path
+        The folder of the report and of all that it is made from.
+    source : Path or None
+        The orders; None: ``dataset`` names atomic files.
+    dataset : str or None
+        The dataset; by default named after ``source``.
+    data_path : Path
+        The folder of the datasets' folders; with ``source`` not used.
+    user, item, time, item_id, image : str or None
+        Columns, as :class:`recbole_mmdistill.intake.Request` has them.
+    items : Path or None
+        The products.
+    text : tuple of str
+        Columns of texts; none: those that are known for texts.
+    images : Path or None
+        The folder of the pictures.
+    text_encoder, image_encoder : str or None
+        As ``recbole-mm extract`` takes them; by default what is found on the machine.
+    image_weights : Path or None
+        Of a timm model.
+    budget : float
+        Seconds.
+    language : str
+        Of the page: ``en`` or ``ja``.
+    evidence : bool
+        Whether what-ifs, costs, examples and further seeds are made, too: a verdict needs none.
+    """
+
+    output: Path
+    source: Path | None = None
+    dataset: str | None = None
+    data_path: Path = Path("dataset")
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    items: Path | None = None
+    item_id: str | None = None
+    text: tuple[str, ...] = ()
+    image: str | None = None
+    images: Path | None = None
+    text_encoder: str | None = None
+    image_encoder: str | None = None
+    image_weights: Path | None = None
+    budget: float = 1800.0
+    language: str = "en"
+    evidence: bool = True
+
+
+def prove(request: Request, say: Callable[[str], Any] = print) -> Path:
+    """Find out whether texts and pictures are worth it, and write the report.
+
+    Parameters
+    ----------
+    request : Request
+        What is asked for.
+    say : callable
+        Is given a line for each step that is done.
+
+    Returns
+    -------
+    Path
+        The page. Beside it lies ``report.json`` with all its numbers.
+
+    Raises
+    ------
+    UserError
+        Something given cannot be used.
+    """
+    _check(request)
+    steps = Steps(request.output / "steps", request.budget, say)
+    try:
+        work = _begin(request, steps)
+        report = measure(work)
+    finally:
+        steps.close()
+    write_json(request.output / REPORT, report)
+    page = request.output / PAGE
+    write_text(page, render(report, request.language))
+    return page
+
+
+def _check(request: Request) -> None:
+    if request.source is None and request.dataset is None:
+        raise UserError(
+            "Neither a file of orders nor --dataset is given.", "Name the file of the orders."
+        )
+    if request.budget < 10:
+        raise UserError(f"--budget is {request.budget:g} s.", "Give 30s or more.")
+    check_writable(request.output, "--output")
+
+
+def _begin(request: Request, steps: Steps) -> Work:
+    """Import the files, and make the features."""
+    output = request.output
+    if request.source is not None:
+        imported = steps.do("import", _files(request), lambda: _import(request))
+        dataset, folder = imported["dataset"], output / "dataset" / imported["dataset"]
+    else:
+        assert request.dataset is not None
+        dataset = request.dataset
+        folder = dataset_folder(dataset, request.data_path)
+    sample = read_sample(dataset, folder)
+    sample.check()
+    images = request.images or (folder / "images" if (folder / "images").is_dir() else None)
+    fields = text_fields(sample, request.text)
+    home = output / "features"
+    inputs = {"files": _stamps([folder / f"{dataset}.inter", folder / f"{dataset}.item"])}
+    text = steps.do(
+        "text features",
+        {**inputs, "encoder": request.text_encoder, "fields": fields},
+        lambda: make_text(dataset, folder, home, fields, request.text_encoder).plain(),
+    )
+    of_images = {
+        "images": [str(images), _stamps([images] if images else [])],
+        "weights": str(request.image_weights),
+    }
+    image = steps.do(
+        "image features",
+        {**inputs, **of_images, "encoder": request.image_encoder, "field": request.image},
+        lambda: make_image(
+            *(dataset, folder, home, images, request.image),
+            *(request.image_encoder, request.image_weights),
+        ).plain(),
+    )
+    found = {"text": text, "image": image}
+    paths = {name: of["path"] for name, of in found.items() if of["how"] != NONE}
+    common = {**sample.settings(), "feature_path": paths}
+    steps.basis = {**inputs, "features": _stamps([Path(path) for path in paths.values()])}
+    return Work(
+        output=output,
+        steps=steps,
+        sample=sample,
+        found=found,
+        common=common,
+        images=images,
+        image=request.image,
+        fields=fields,
+        evidence=request.evidence,
+    )
+
+
+def _import(request: Request) -> dict[str, Any]:
+    assert request.source is not None
+    given = ("source", "user", "item", "time", "items", "item_id", "text", "image", "images")
+    report = intake.import_dataset(
+        intake.Request(
+            **{name: getattr(request, name) for name in given},
+            dataset=request.dataset,
+            data_path=request.output / "dataset",
+            overwrite=True,
+        )
+    )
+    return report.plain()
+
+
+def _files(request: Request) -> dict[str, Any]:
+    names = ("dataset", "user", "item", "time", "item_id", "text", "image", "images")
+    given = {name: str(getattr(request, name)) for name in names}
+    paths = [path for path in (request.source, request.items) if path is not None]
+    return {**given, "files": _stamps(paths)}
+
+
+def _stamps(paths: list[Path]) -> list[Any]:
+    """Give what tells a changed file: its name, size and time."""
+    found = []
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                status = file.stat()
+                found.append([str(file), status.st_size, status.st_mtime_ns])
+    return found

@@ -1,0 +1,223 @@
+"""What is measured of a sample: stages, what-ifs, costs, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.store import Store
+from ..integration.config import make_config
+from . import cost, examples, health, whatif
+from .commands import write_commands
+from .encoding import NONE
+from .lists import last_purchases
+from .plan import (
+    FIRST_ROUND,
+    MOST_SEEDS,
+    WHAT_IF,
+    Pace,
+    Plan,
+    Speed,
+    make_plan,
+    measure_speed,
+)
+from .report import Measured, summarise
+from .sample import Sample
+from .stages import ALL, ID, SASREC, Stage, rank_baselines, settings_of, stages_of, train
+from .steps import Steps
+
+_ASKED = 1000  # customers by whom costs and examples are made
+
+
+@dataclass
+class Work:
+    """What the measurements start from.
+
+    Attributes
+    ----------
+    output : Path
+        The folder of the job.
+    steps : Steps
+        Does what was not done before.
+    sample : Sample
+        The interactions.
+    found : dict of str to dict
+        By modality where its features come from.
+    common : dict of str to object
+        Settings of all stages.
+    images : Path or None
+        Folder of the pictures.
+    image : str or None
+        Column that names them; None: the items' ids do.
+    fields : list of str
+        Columns of texts.
+    evidence : bool
+        Whether what-ifs, costs, examples and further seeds are made, too.
+    """
+
+    output: Path
+    steps: Steps
+    sample: Sample
+    found: dict[str, dict[str, str]]
+    common: dict[str, Any]
+    images: Path | None
+    image: str | None
+    fields: list[str]
+    evidence: bool
+
+    @property
+    def modalities(self) -> list[str]:
+        """Those that have features."""
+        return [name for name, found in self.found.items() if found["how"] != NONE]
+
+    @cached_property
+    def store(self) -> Store:
+        """Where descriptions of test rows are."""
+        return Store(self.output / "rows")
+
+    @property
+    def models(self) -> Path:
+        """Where checkpoints are."""
+        return self.output / "models"
+
+
+def measure(work: Work) -> dict[str, Any]:
+    """Train what the budget holds, gather all numbers, and decide.
+
+    Parameters
+    ----------
+    work : Work
+        What to start from.
+
+    Returns
+    -------
+    dict
+        The report, as JSON has it.
+    """
+    steps, sample, store = work.steps, work.sample, work.store
+    stages = {stage.name: stage for stage in stages_of(work.modalities)}
+    base = steps.do(
+        "baselines",
+        {"settings": work.common},
+        lambda: rank_baselines(sample.dataset, work.common, work.modalities, store),
+    )
+    checked = steps.do(
+        "health",
+        {"images": str(work.images), "fields": work.fields},
+        lambda: health.describe(
+            *(sample, work.fields, work.images, work.image),
+            *(work.found, store.read_rows(base["rows"]), base),
+        ),
+    )
+    plan, speeds = _plan(work, stages)
+    measured = Measured(store.read_rows(base["rows"]))
+    measured.add_baselines(base["ranks"])
+    trained = [stages[name] for name in plan.epochs]
+    started = steps.spent
+    limit = _first_round(work, trained, Pace(plan, speeds, FIRST_ROUND * steps.left), measured)
+    of_round = steps.spent - started
+    tried: dict[str, Any] = {"left_out": []}
+    costs: dict[str, Any] = {}
+    shown = None
+    if work.evidence:
+        asked = last_purchases(sample.inter, _ASKED)
+        costs = cost.measure_all(work.output, steps, measured, asked)
+        shown = examples.choose(steps, measured, asked, work.images)
+        tried = whatif.try_all(
+            whatif.Task(sample, work.modalities, work.common, store, work.output),
+            steps,
+            limit,
+            measured,
+            stop_at=steps.spent + _for_what_if(steps, of_round),
+        )
+        if len(costs) < len(trained):
+            tried["left_out"].append("costs")
+        _more_rounds(work, trained, limit, of_round, measured)
+    report = summarise(
+        sample=sample,
+        found=work.found,
+        health=checked,
+        plan={"epochs": limit, "left_out": plan.left_out},
+        measured=measured,
+        what_if=tried,
+        costs=costs,
+        examples=shown,
+        budget=steps.budget,
+        spent=steps.spent,
+        common=work.common,
+    )
+    lines = write_commands(work.output, report, work.modalities)
+    return {**report, "commands": lines}
+
+
+def _for_what_if(steps: Steps, of_round: float) -> float:
+    """Seconds for what-ifs: their share, or all that is left if no further round fits after it."""
+    share = min(WHAT_IF * steps.budget, steps.left)
+    return share if steps.left - share > of_round else steps.left
+
+
+def _first_round(
+    work: Work, trained: Sequence[Stage], pace: Pace, measured: Measured
+) -> dict[str, int]:
+    """Train a seed of each stage; the most epochs of each."""
+    limit: dict[str, int] = {}
+    for stage in trained:
+        name = stage.name
+        limit[name] = pace.epochs(name)
+        before = work.steps.spent
+        measured.add(name, _train(work, stage, limit[name], seed=0))
+        epochs = len(measured.records[name][0]["curve"])
+        pace.done(name, epochs, work.steps.spent - before)
+    return limit
+
+
+def _more_rounds(
+    work: Work,
+    trained: Sequence[Stage],
+    limit: Mapping[str, int],
+    of_round: float,
+    measured: Measured,
+) -> None:
+    """Train further seeds of this package's stages, as many as there is time for."""
+    ours = [stage for stage in trained if stage.name != SASREC]
+    each = of_round - work.steps.seconds(f"{SASREC} seed 1")
+    for seed in range(1, MOST_SEEDS):
+        if not ours or work.steps.left < 1.1 * each:
+            break
+        for stage in ours:
+            measured.add(stage.name, _train(work, stage, limit[stage.name], seed))
+
+
+def _plan(work: Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Speed]]:
+    """Measure a few steps of each model, and plan by them."""
+
+    def measure() -> dict[str, Any]:
+        speeds = {}
+        for stage in stages.values():
+            if stage.model is not None:
+                settings = settings_of(stage, work.common, checkpoint_dir=str(work.models))
+                config = make_config(stage.model, work.sample.dataset, settings)
+                speeds[stage.name] = measure_speed(config)
+        order = [name for name in (ID, *work.modalities, ALL, SASREC) if name in speeds]
+        plan = make_plan(speeds, work.steps.budget - work.steps.spent, order)
+        return {"plan": asdict(plan), "speeds": {n: asdict(s) for n, s in speeds.items()}}
+
+    inputs = {"settings": work.common, "budget": work.steps.budget}
+    made = work.steps.do("plan", inputs, measure)
+    return Plan(**made["plan"]), {name: Speed(**of) for name, of in made["speeds"].items()}
+
+
+def _train(work: Work, stage: Stage, epochs: int, seed: int) -> dict[str, Any]:
+    settings = settings_of(stage, work.common, epochs=epochs, seed=2023 + seed)
+    name = f"{stage.name} seed {seed + 1}"
+    return work.steps.do(
+        name,
+        {"settings": settings},
+        lambda: train(
+            *(stage, work.sample.dataset, settings, work.modalities, work.store),
+            work.models / name.replace(" ", "-"),
+        ),
+    )

@@ -1,0 +1,171 @@
+"""From a budget to what is trained: stages, epochs and seeds, by the time a step takes."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from ..integration.monitoring import tensorboard_in
+from ..pipeline import prepare
+
+MOST_EPOCHS, FEWEST_EPOCHS = 200, 4
+MOST_SEEDS = 5
+FIRST_ROUND = 0.5  # share of the budget for one seed of all stages
+WHAT_IF = 0.3  # and for what is tried after it
+CLOSING = 6.0  # seconds that are kept for the costs of each stage, and for the report
+REFERENCE = 0.25  # share of a round for RecBole's SASRec
+_STEPS = 6
+_TESTS = 3  # evaluations after training: validation, test, and test among unseen items
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a model costs.
+
+    Attributes
+    ----------
+    prepare, epoch, evaluation : float
+        Seconds to load its data, of an epoch of training, and of ranking all validation rows.
+    """
+
+    prepare: float
+    epoch: float
+    evaluation: float
+
+    def trial(self, epochs: int) -> float:
+        """Seconds of a whole trial."""
+        return self.prepare + epochs * (self.epoch + self.evaluation) + _TESTS * self.evaluation
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained.
+
+    Attributes
+    ----------
+    epochs : dict of str to int
+        At most so many of each stage.
+    left_out : list of str
+        Stages for which there is no time.
+    """
+
+    epochs: dict[str, int]
+    left_out: list[str]
+
+
+def measure_speed(config: Any) -> Speed:
+    """Train a few steps and rank a batch of validation rows.
+
+    Parameters
+    ----------
+    config : recbole.config.Config
+        Of the model.
+
+    Returns
+    -------
+    Speed
+    """
+    import torch
+
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch, tensorboard_in(scratch):
+        made = prepare(config)
+    prepared = time.monotonic() - started
+    model, train, valid = made.model, made.train_data, made.valid_data
+    step = []
+    model.train()
+    for rows in islice(train, _STEPS):
+        started = time.monotonic()
+        made.trainer.optimizer.zero_grad()
+        losses = model.calculate_loss(rows.to(config["device"]))
+        torch.stack(losses if isinstance(losses, tuple) else (losses,)).sum().backward()
+        made.trainer.optimizer.step()
+        step.append(time.monotonic() - started)
+    model.eval()
+    evaluation = 0.0
+    with torch.no_grad():
+        for rows, *_ in islice(valid, 1):
+            started = time.monotonic()
+            model.full_sort_predict(rows.to(config["device"]))
+            evaluation = time.monotonic() - started
+    seconds = sum(step[1:] or step) / max(len(step[1:] or step), 1)  # the first one warms up
+    return Speed(prepared, seconds * len(train), evaluation * len(valid))
+
+
+def make_plan(speeds: Mapping[str, Speed], budget: float, order: Sequence[str]) -> Plan:
+    """Plan one seed of each stage.
+
+    Parameters
+    ----------
+    speeds : Mapping of str to Speed
+        Of the stages that are trained.
+    budget : float
+        Seconds that are left for all.
+    order : sequence of str
+        The stages, the one that is given up first at the end.
+
+    Returns
+    -------
+    Plan
+        The most epochs that fit, the same for all stages; ``sasrec`` has a part of its own.
+    """
+    left_out: list[str] = []
+    stages = [name for name in order if name in speeds]
+    while stages:
+        seconds = FIRST_ROUND * max(0.0, budget - CLOSING * (len(stages) + 1))
+        epochs = {}
+        if "sasrec" in stages:
+            epochs["sasrec"] = _fit([speeds["sasrec"]], REFERENCE * seconds)
+            seconds -= REFERENCE * seconds
+        ours = [name for name in stages if name != "sasrec"]
+        epochs |= dict.fromkeys(ours, _fit([speeds[name] for name in ours], seconds))
+        if min(epochs.values()) >= FEWEST_EPOCHS or (len(ours) <= 1 and "sasrec" not in stages):
+            return Plan({k: max(v, FEWEST_EPOCHS) for k, v in epochs.items()}, left_out)
+        left_out.append(stages.pop())
+    return Plan({}, left_out)
+
+
+class Pace:
+    """Keeps a round of trainings within its time, although the machine has other work, too.
+
+    Parameters
+    ----------
+    plan : Plan
+        The most epochs of each stage.
+    speeds : Mapping of str to Speed
+        As they were measured.
+    seconds : float
+        For the round.
+    """
+
+    def __init__(self, plan: Plan, speeds: Mapping[str, Speed], seconds: float) -> None:
+        self._plan, self._speeds = plan, speeds
+        self._left = seconds
+        self._waiting = list(plan.epochs)
+        self._expected = self._taken = 0.0
+
+    def epochs(self, stage: str) -> int:
+        """How many epochs there is time for, if the other stages get their part of it."""
+        expected = {n: self._speeds[n].trial(self._plan.epochs[n]) for n in self._waiting}
+        share = self._left * expected[stage] / sum(expected.values())
+        slower = max(1.0, self._taken / self._expected) if self._expected else 1.0
+        most = min(self._plan.epochs[stage], _fit([self._speeds[stage]], share / slower))
+        return max(most, FEWEST_EPOCHS)
+
+    def done(self, stage: str, epochs: int, seconds: float) -> None:
+        """Take into account what a stage took."""
+        self._waiting.remove(stage)
+        self._left -= seconds
+        self._taken += seconds
+        self._expected += self._speeds[stage].trial(epochs)
+
+
+def _fit(speeds: Sequence[Speed], seconds: float) -> int:
+    """The most epochs for which trials of all of them take no longer."""
+    fixed = sum(speed.trial(0) for speed in speeds)
+    each = sum(speed.epoch + speed.evaluation for speed in speeds)
+    return int(min(MOST_EPOCHS, max(0.0, seconds - fixed) / max(each, 1e-6)))

@@ -1,0 +1,144 @@
+"""Steps whose results are files: killed and started again, a job does what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ..files import write_json
+from ..version import BEHAVIOUR
+
+_COLUMNS = 100
+
+
+class Steps:
+    """Does steps once, and keeps account of the time that they took.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a JSON file for each finished step.
+    budget : float
+        Seconds for all of them.
+    say : callable
+        Is given a line for each step that is done.
+
+    Attributes
+    ----------
+    basis : Mapping
+        What the results of all later steps depend on, beside their own inputs.
+    spent : float
+        Seconds so far, those of earlier starts included.
+    """
+
+    def __init__(self, folder: Path, budget: float, say: Callable[[str], Any]) -> None:
+        self._folder, self._say = folder, say
+        self.budget = budget
+        self.spent = 0.0
+        self.basis: Mapping[str, Any] = {}
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=round(budget), ncols=_COLUMNS, bar_format="{desc}|{bar}|{postfix}"
+            )
+
+    @property
+    def left(self) -> float:
+        """Seconds of the budget that are left; the time of earlier starts counts, too."""
+        return self.budget - self.spent
+
+    def do(self, name: str, inputs: Mapping[str, Any], work: Callable[[], Any]) -> Any:
+        """Do a step, or read what it gave when it was done before from the same inputs.
+
+        Parameters
+        ----------
+        name : str
+            Of its file.
+        inputs : Mapping
+            All that the result depends on, as JSON has it.
+        work : callable
+            Gives a result that JSON can hold.
+
+        Returns
+        -------
+        object
+            The result, as JSON gives it back.
+        """
+        path = self._folder / f"{name}.json"
+        fingerprint = _hash({**self.basis, **inputs, "behaviour": BEHAVIOUR})
+        done = _read(path)
+        if done.get("fingerprint") != fingerprint:
+            started = time.monotonic()
+            with self._ticking(name):
+                result = work()
+            seconds = round(time.monotonic() - started, 2)
+            write_json(path, {"fingerprint": fingerprint, "seconds": seconds, "result": result})
+            done = _read(path)
+            self._say(
+                f"[{_clock(self.spent + seconds)} of {_clock(self.budget)}] {name}: {seconds:.0f} s"
+            )
+        self.spent += done["seconds"]
+        self._show(name)
+        return done["result"]
+
+    def seconds(self, name: str) -> float:
+        """Give the time that a finished step took; 0 if it is not finished."""
+        return float(_read(self._folder / f"{name}.json").get("seconds", 0.0))
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+
+    @contextmanager
+    def _ticking(self, name: str) -> Iterator[None]:
+        """Move the bar on with the clock while a step works."""
+        done, started = threading.Event(), time.monotonic()
+
+        def tick() -> None:
+            while not done.wait(1):
+                self._show(name, time.monotonic() - started)
+
+        self._show(name)
+        clock = threading.Thread(target=tick, daemon=True)
+        if self._bar is not None:
+            clock.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if self._bar is not None:
+                clock.join()
+
+    def _show(self, name: str, running: float = 0.0) -> None:
+        if self._bar is not None:
+            spent = self.spent + running
+            self._bar.n = min(self._bar.total, round(spent))
+            self._bar.set_description_str(f"{name[:24]:<24}", refresh=False)
+            self._bar.set_postfix_str(f" {_clock(max(0.0, self.budget - spent))} left")
+
+
+def _hash(inputs: Mapping[str, Any]) -> str:
+    text = json.dumps(inputs, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there, or damaged: it is done again
+        return {}
+    return found if isinstance(found, dict) and {"seconds", "result"} <= {*found} else {}
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:02}:{int(seconds) % 60:02}"

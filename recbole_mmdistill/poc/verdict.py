@@ -1,0 +1,291 @@
+"""Rules that turn numbers into a decision; the report states them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .report import Measured
+
+WORTH = 0.02  # relative gain of NDCG@10 from which a source is worth switching on
+FEWEST_USERS = 100  # whom a gain can be claimed for
+LEVEL = 0.05  # of the paired test, corrected by Holm
+COVERAGE = 0.6  # share of the items that lack nothing, below which data come first
+_TRIED = 3  # comparisons by which the best stage without sources is found
+Sentence = tuple[str, dict[str, Any]]  # a key of the catalogues, and its values
+
+ON, SMALL, NOT, HARM = "on", "small", "not", "harm"
+UNCLEAR, UNFINISHED = "unclear", "unfinished"
+NO_DATA, NO_TIME = "no_data", "no_time"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a comparison has an outcome.
+
+    Attributes
+    ----------
+    outcome : str
+        Its name, by which the catalogues hold the rule and the sentence.
+    holds : callable
+        Whether it is so of a gain, as :class:`.gains.Gain` has it.
+    """
+
+    outcome: str
+    holds: Callable[[Mapping[str, Any]], bool]
+
+
+# The first rule that holds decides.
+RULES = (
+    Rule(UNCLEAR, lambda g: g["n_users"] < FEWEST_USERS),
+    Rule(UNFINISHED, lambda g: g["other_unfinished"]),
+    Rule(ON, lambda g: g["low"] > 0 and g["p_corrected"] < LEVEL and g["relative"] >= WORTH),
+    Rule(SMALL, lambda g: g["low"] > 0 and g["p_corrected"] < LEVEL),
+    Rule(UNFINISHED, lambda g: g["unfinished"]),
+    Rule(HARM, lambda g: g["high"] < 0 and g["p_corrected"] < LEVEL),
+    Rule(NOT, lambda g: g["high"] < WORTH),
+    Rule(UNCLEAR, lambda g: True),
+)
+
+
+def outcome(compared: Mapping[str, Any]) -> str:
+    """Name what a comparison shows, by the first of :data:`RULES` that holds."""
+    return next(rule.outcome for rule in RULES if rule.holds(compared))
+
+
+def decide(
+    stages: Mapping[str, Mapping[str, Any]],
+    found: Mapping[str, Mapping[str, str]],
+    health: Mapping[str, Any],
+    measured: Measured,
+    examples: Mapping[str, Any] | None,
+    costs: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Decide what is to be switched on, and say why.
+
+    Parameters
+    ----------
+    stages : Mapping
+        As the report has them.
+    found : Mapping
+        By modality where its features come from.
+    health : Mapping
+        What :func:`.health.describe` gave.
+    measured : Measured
+        For comparisons of other stages.
+    examples : Mapping or None
+        Their summary says how many recommendations a source changes.
+    costs : Mapping
+        Of the stages.
+
+    Returns
+    -------
+    dict
+        ``sources``: the outcome of each; ``recommended``: a stage; and lists of sentences, each a
+        key of the catalogues and its values: ``sentences``, ``numbers``, ``collect``, ``risks``.
+    """
+    sources = {}
+    for name in ("text", "image", "all"):
+        compared = stages[name]["gain"] if name in stages else None
+        if name == "all" and compared is None:
+            continue
+        if compared is not None:
+            result = outcome(compared)
+        else:
+            result = NO_DATA if found[name]["how"] == "none" else NO_TIME
+        sources[name] = {"outcome": result, **_changed(name, examples)}
+    base = _base(measured)
+    recommended = _recommended(sources, measured, base)
+    decided: dict[str, Any] = {
+        "sources": sources,
+        "recommended": recommended,
+        "base": base,
+        "enough": health["test"]["users"] >= FEWEST_USERS,
+    }
+    decided["sentences"] = [*_sentences(decided, stages, found, health)]
+    decided["numbers"] = [*_numbers(recommended, base, stages, costs, measured)]
+    decided["collect"] = [*_collect(stages, found, health)]
+    decided["risks"] = [*_risks(recommended, stages, found, health)]
+    return decided
+
+
+def _changed(name: str, examples: Mapping[str, Any] | None) -> dict[str, Any]:
+    summary = (examples or {}).get("summary") or {}
+    taken = summary.get("taken_away", {}).get(name)
+    return {"changed": None if taken is None else taken["replaced"]}
+
+
+def _base(measured: Measured) -> str:
+    """The best that there is without texts and pictures, for which an interval speaks."""
+    best = "popular"
+    for name in ("markov", "sasrec", "id"):
+        if name in measured.ranks and not measured.unfinished(name):
+            compared = measured.compare(name, best)
+            corrected = min(1.0, _TRIED * compared["p"])  # Bonferroni
+            if outcome({**compared, "p_corrected": corrected}) == ON:
+                best = name
+    return best
+
+
+def _recommended(sources: Mapping[str, Mapping[str, Any]], measured: Measured, base: str) -> str:
+    on = [name for name in ("text", "image") if sources[name]["outcome"] == ON]
+    if not on:
+        return base
+    if sources.get("all", {}).get("outcome") == ON:
+        return "all"
+    return max(on, key=measured.valid)
+
+
+def _sentences(
+    decided: Mapping[str, Any],
+    stages: Mapping[str, Any],
+    found: Mapping[str, Mapping[str, str]],
+    health: Mapping[str, Any],
+) -> Iterator[Sentence]:
+    power = _power(stages, health)
+    if not decided["enough"]:
+        yield "too_few", {"users": power["users"], "needed": power["needed"]}
+    open_ones = {UNCLEAR, UNFINISHED, NO_TIME}
+    outcomes = {of["outcome"] for of in decided["sources"].values()}
+    is_open = not decided["enough"] or (ON not in outcomes and bool(outcomes & open_ones))
+    yield "recommended_unsure" if is_open else "recommended_now", {"stage": decided["recommended"]}
+    for name, of in decided["sources"].items():
+        result = of["outcome"]
+        if result == NO_DATA:
+            yield "no_data", {"source": name, "reason": found[name]["encoder"]}
+            continue
+        if result == NO_TIME:
+            yield "no_time", {"source": name}
+            continue
+        compared = stages[name]["gain"]
+        values = {
+            "source": name,
+            "other": stages[name]["against"],
+            "gain": compared["relative"],
+            "low": compared["low"],
+            "high": compared["high"],
+            "needed": max(compared["users_needed"], FEWEST_USERS),
+            "users": compared["n_users"],
+            "worth": WORTH,
+        }
+        yield f"{'both' if name == 'all' else 'source'}_{result}", values
+        if result == ON and of["changed"] is not None:
+            yield "changed", {"source": name, "share": of["changed"]}
+        coverage = health["features"].get(name, {}).get("coverage", 1.0)
+        if result in (NOT, UNCLEAR, SMALL) and coverage < COVERAGE:
+            yield "because_coverage", {"source": name, "lacking": 1 - coverage}
+
+
+def _power(stages: Mapping[str, Any], health: Mapping[str, Any]) -> dict[str, Any]:
+    """Users who were tested, and who are needed to see 5 %: by a source's own spread, if known."""
+    for name in ("text", "image"):
+        compared = stages.get(name, {}).get("gain")
+        if compared and compared["users_needed"]:
+            return {"users": compared["n_users"], "needed": compared["users_needed"]}
+    return {"users": health["power"]["users"], "needed": health["power"]["needed"]}
+
+
+def _numbers(
+    recommended: str,
+    base: str,
+    stages: Mapping[str, Any],
+    costs: Mapping[str, Any],
+    measured: Measured,
+) -> Iterator[Sentence]:
+    yield (
+        "number_hits_popular" if recommended == "popular" else "number_hits",
+        {
+            "hits": stages[recommended]["hit"],
+            "popular": stages["popular"]["hit"],
+            "stage": recommended,
+        },
+    )
+    other = stages[recommended]["against"] if recommended != base else "popular"
+    if recommended != other:
+        compared = measured.gain(recommended, other)
+        yield (
+            "number_gain",
+            {
+                "gain": compared.relative,
+                "low": compared.low,
+                "high": compared.high,
+                "stage": recommended,
+                "other": other,
+            },
+        )
+    else:
+        yield "number_no_gain", {"stage": recommended}
+    cost = costs.get(recommended, {})
+    if "p99_ms" in cost:
+        minutes = stages[recommended]["cpu_minutes"]
+        yield "number_cost", {"minutes": minutes, "p99": cost["p99_ms"], "size": cost["megabytes"]}
+    elif stages[recommended]["cpu_minutes"]:
+        yield "number_minutes", {"minutes": stages[recommended]["cpu_minutes"]}
+    else:
+        yield "number_free", {"stage": recommended}
+
+
+def _collect(
+    stages: Mapping[str, Any],
+    found: Mapping[str, Mapping[str, str]],
+    health: Mapping[str, Any],
+) -> Iterator[Sentence]:
+    power = _power(stages, health)
+    if power["needed"] > power["users"]:
+        factor = power["needed"] / max(power["users"], 1)
+        yield (
+            "collect_users",
+            {
+                "needed": power["needed"],
+                "users": power["users"],
+                "orders": int(factor * health["size"]["interactions"]),
+            },
+        )
+    for name, of in found.items():
+        if of["how"] == "none":
+            yield f"collect_{of['encoder']}", {"source": name}
+        elif of["how"] == "fallback":
+            yield "collect_encoder", {"source": name}
+        coverage = health["features"].get(name, {}).get("coverage", 1.0)
+        if coverage < 0.9:
+            yield "collect_coverage", {"source": name, "lacking": 1 - coverage}
+    if not health["time"]["real"]:
+        yield "collect_time", {}
+    texts, pictures = health["texts"], health["pictures"]
+    if texts and texts["short"] + texts["empty"] > 0.05 * texts["items"]:
+        share = (texts["short"] + texts["empty"]) / texts["items"]
+        yield "collect_texts", {"share": share}
+    if pictures and pictures["largest_group"] > max(2, 0.01 * pictures["items"]):
+        yield "collect_placeholder", {"n": pictures["largest_group"]}
+
+
+def _risks(
+    recommended: str,
+    stages: Mapping[str, Any],
+    found: Mapping[str, Mapping[str, str]],
+    health: Mapping[str, Any],
+) -> Iterator[Sentence]:
+    yield "risk_offline", {}
+    if not health["time"]["split_by_time"]:
+        yield "risk_leave_one_out", {}
+    seeds = (
+        min(of["seeds"] for of in stages.values() if of["epochs"]) if _any_trained(stages) else 0
+    )
+    if seeds == 1:
+        yield "risk_one_seed", {}
+    unfinished = [name for name, of in stages.items() if of["unfinished"]]
+    if unfinished:
+        yield "risk_budget", {"stages": unfinished}
+    for name, of in found.items():
+        if of["how"] == "ready":
+            yield "risk_ready", {"source": name, "encoder": of["encoder"]}
+    if health["test"]["repeats"] > 0.1:
+        yield "risk_repeats", {"share": health["test"]["repeats"]}
+    if health["test"]["new"] > 0.1:
+        yield "risk_new", {"share": health["test"]["new"]}
+
+
+def _any_trained(stages: Mapping[str, Any]) -> bool:
+    return any(of["epochs"] for of in stages.values())

@@ -1,0 +1,112 @@
+"""What a report decides, and its page."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from recbole_mmdistill.poc.page import LANGUAGES, render
+from tests.poc.builders import report
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+BASE = {"popular": 0.05, "markov": 0.1}
+
+
+@pytest.fixture
+def made():
+    Path("shop.inter").write_text(
+        "user_id:token\titem_id:token\ttimestamp:float\n"
+        + "".join(f"u{n // 4}\ti{n % 30}\t{n}\n" for n in range(120))
+    )
+    return lambda shares, **more: report({**BASE, "id": 0.2, **shares}, folder=Path(), **more)
+
+
+def keys(report, kind="sentences"):
+    return [key for key, _ in report["verdict"][kind]]
+
+
+def test_a_source_that_helps_is_switched_on(made):
+    found = made({"text": 0.3, "image": 0.2, "all": 0.3})
+    assert found["verdict"]["recommended"] == "text"
+    assert keys(found) == [
+        *("recommended_now", "source_on", "changed", "source_not", "both_not"),
+    ]
+    gain = found["verdict"]["numbers"][1][1]
+    assert (gain["stage"], gain["other"]) == ("text", "id")
+    assert gain["low"] < 0.5 < gain["high"]
+
+
+def test_both_are_recommended_where_both_together_are_best(made):
+    found = made({"text": 0.3, "image": 0.3, "all": 0.4})
+    assert found["verdict"]["recommended"] == "all"
+    assert "both_on" in keys(found)
+
+
+def test_without_a_gain_it_stays_with_the_best_of_the_rest(made):
+    found = made({"text": 0.2, "image": 0.2, "all": 0.2})
+    assert found["verdict"]["recommended"] == "id"
+    assert keys(found)[0] == "recommended_now"
+
+
+def test_missing_pictures_are_a_reason(made):
+    found = made({"text": 0.3, "image": 0.2, "all": 0.3}, coverage=0.5)
+    assert "because_coverage" in keys(found)
+    assert keys(found, "collect").count("collect_coverage") == 2
+
+
+def test_a_small_sample_decides_nothing(made):
+    found = made({"text": 0.9, "image": 0.2, "all": 0.9}, n=99)
+    assert keys(found)[:2] == ["too_few", "recommended_unsure"]
+    assert found["verdict"]["recommended"] == "popular"
+
+
+def test_an_unfinished_training_decides_nothing(made):
+    found = made({"text": 0.9, "image": 0.2, "all": 0.9}, unfinished=["id"])
+    assert keys(found)[:3] == ["recommended_unsure", "source_unfinished", "source_unfinished"]
+    assert "risk_budget" in keys(found, "risks")
+
+
+def test_an_unfinished_stage_is_no_base(made):
+    found = made({"sasrec": 0.3, "text": 0.3, "image": 0.2, "all": 0.3}, unfinished=["sasrec"])
+    assert found["verdict"]["base"] == "id"
+    assert "IDs alone</th>" in render(found, "en") and "SASRec †</th>" in render(found, "en")
+
+
+def test_p_values_are_corrected_together(made):
+    stages = made({"text": 0.3, "image": 0.21, "all": 0.3})["stages"]
+    gains = [of["gain"] for of in stages.values() if of["gain"]]
+    assert all(of["p_corrected"] >= of["p"] for of in gains)
+    assert max(of["p_corrected"] / of["p"] for of in gains) == pytest.approx(len(gains))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_is_whole_and_fetches_nothing(made, language):
+    page = render(made({"text": 0.3, "image": 0.2, "all": 0.3}), language)
+    assert f'<html lang="{language}">' in page
+    assert "<b>" not in page and "&lt;b&gt;Pot&lt;/b&gt;" in page
+    assert not re.search(r"<link|<iframe|<script|@import|(src|href)=.http", page)
+    assert "recbole-mm run --model=IDMMDistill" in page
+    assert page.count("<h2") == 9
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [400, 1200])
+def test_in_a_browser_the_verdict_comes_first_and_nothing_overflows(made, width):
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    Path("index.html").write_text(render(made({"text": 0.3, "image": 0.2, "all": 0.3}), "en"))
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": width, "height": 900})
+        errors = []
+        opened.on("pageerror", lambda error: errors.append(str(error)))
+        opened.on("request", lambda request: errors.append(request.url[:40]))
+        opened.goto(Path("index.html").absolute().as_uri())
+        verdict = opened.locator(".verdict p").first
+        assert verdict.inner_text() == "Recommended for now: IDs + texts."
+        assert verdict.bounding_box()["y"] < 400
+        assert opened.locator(".numbers strong").count() == 3
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        assert [error for error in errors if not error.startswith(("file:", "data:"))] == []
+        browser.close()

@@ -1,0 +1,32 @@
+"""From a budget and the time of a step to epochs."""
+
+from recbole_mmdistill.poc.plan import CLOSING, FEWEST_EPOCHS, MOST_EPOCHS, Speed, make_plan
+
+ORDER = ["id", "text", "image", "all", "sasrec"]
+SPEEDS = {name: Speed(prepare=1, epoch=2, evaluation=0.5) for name in ORDER}
+
+
+def seconds(plan):
+    return sum(SPEEDS[name].trial(epochs) for name, epochs in plan.epochs.items())
+
+
+def test_a_round_takes_half_of_the_budget_at_most():
+    plan = make_plan(SPEEDS, 900, ORDER)
+    assert plan.left_out == []
+    assert 0.7 * 450 < seconds(plan) <= 450 - 3 * CLOSING
+    assert plan.epochs["id"] == plan.epochs["text"] == plan.epochs["image"] == plan.epochs["all"]
+
+
+def test_a_large_budget_trains_no_longer_than_is_of_use():
+    assert {*make_plan(SPEEDS, 1e6, ORDER).epochs.values()} == {MOST_EPOCHS}
+
+
+def test_stages_are_given_up_from_the_last_on():
+    assert make_plan(SPEEDS, 160, ORDER).left_out == ["sasrec"]
+    assert make_plan(SPEEDS, 120, ORDER).left_out == ["sasrec", "all"]
+
+
+def test_the_first_stage_is_always_trained():
+    plan = make_plan(SPEEDS, 10, ORDER)
+    assert plan.epochs == {"id": FEWEST_EPOCHS}
+    assert plan.left_out == ["sasrec", "all", "image", "text"]

@@ -1,0 +1,53 @@
+"""A step is done once, and again when what it depends on changes."""
+
+import json
+from pathlib import Path
+
+from recbole_mmdistill.poc.steps import Steps
+
+
+def steps(budget=60.0):
+    return Steps(Path("steps"), budget, lambda line: None)
+
+
+def test_a_finished_step_is_read():
+    assert steps().do("one", {"of": 1}, lambda: {"found": [1, 2]}) == {"found": [1, 2]}
+    again = steps()
+    assert again.do("one", {"of": 1}, lambda: 1 / 0) == {"found": [1, 2]}
+
+
+def test_time_of_earlier_starts_counts():
+    steps().do("one", {}, lambda: 1)
+    path = Path("steps/one.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "seconds": 25.0}))
+    again = steps()
+    again.do("one", {}, lambda: 2)
+    assert (again.spent, again.left, again.seconds("one")) == (25.0, 35.0, 25.0)
+
+
+def test_other_inputs_or_another_basis_are_another_step():
+    assert steps().do("one", {"of": 1}, lambda: "first") == "first"
+    assert steps().do("one", {"of": 2}, lambda: "second") == "second"
+    other = steps()
+    other.basis = {"file": "changed"}
+    assert other.do("one", {"of": 2}, lambda: "third") == "third"
+
+
+def test_a_damaged_file_is_done_again():
+    steps().do("one", {}, lambda: 1)
+    Path("steps/one.json").write_text('{"fingerprint": "')
+    assert steps().do("one", {}, lambda: 2) == 2
+
+
+def test_a_step_that_fails_leaves_nothing():
+    try:
+        steps().do("one", {}, lambda: 1 / 0)
+    except ZeroDivisionError:
+        pass
+    assert not Path("steps/one.json").exists()
+
+
+def test_each_step_is_told_with_the_time():
+    told = []
+    Steps(Path("steps"), 90.0, told.append).do("one", {}, lambda: 1)
+    assert told == ["[00:00 of 01:30] one: 0 s"]
