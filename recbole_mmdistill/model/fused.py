@@ -11,6 +11,7 @@ Kullback-Leibler divergence are written out, and a block's logits are dropped be
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -20,8 +21,9 @@ from . import device
 from .losses import Distillation
 from .step_scores import MASKED, StepScores
 
-_CPU_BLOCK = 2**18  # logits of all branches in a block: some such tensors stay in the cache
+_CPU_BLOCK = 2**19  # logits of all branches in a block: small enough for the cache
 _GPU_BLOCK = 2**26
+_LEAST = 1e-38
 
 
 class FusedLoss(NamedTuple):
@@ -99,11 +101,10 @@ class _BlockwiseLoss(torch.autograd.Function):
         weights: _Weights,
     ) -> tuple[Tensor, Tensor, Tensor]:
         with device.full_precision(user):
-            sums = _Sums(scores, distillation, weights)
             block = _CPU_BLOCK if device.on_host(user) else _GPU_BLOCK
-            n_block = max(1, block // (sums.n * item.size(1)))
-            for first in range(0, scores.n_rows, n_block):
-                sums.add_block(slice(first, min(first + n_block, scores.n_rows)))
+            sums = _Sums(scores, distillation, weights, block)
+            for first in range(0, scores.n_rows, sums.n_block):
+                sums.add_block(slice(first, min(first + sums.n_block, scores.n_rows)))
             ce, mean_ce, kd = sums.losses()
         ctx.save_for_backward(sums.grad_user, sums.grad_item, sums.grad_weight, sums.grad_bias)
         total = weights.ce * ce.sum() + weights.kd * kd.sum()
@@ -120,24 +121,23 @@ class _BlockwiseLoss(torch.autograd.Function):
 class _Sums:
     """Loss and gradient as they add up over blocks of rows.
 
-    In a block's tensors ``[n, n_block, n_candidates]`` the final score stands behind the
-    branches as if it were one more.
+    In a block's tensors ``[n_block, n, n_candidates]`` the final score stands behind the branches
+    as if it were one more.
     """
 
     def __init__(
-        self, scores: StepScores, distillation: Distillation | None, weights: _Weights
+        self,
+        scores: StepScores,
+        distillation: Distillation | None,
+        weights: _Weights,
+        most_logits: int,
     ) -> None:
         self.scores, self.weights = scores, weights
         self.user, self.item = scores.user.detach(), scores.item.detach()
         options: dict[str, Any] = {"dtype": torch.float32, "device": self.user.device}
-        n_branches = scores.n_branches
-        pairs = () if distillation is None else distillation.pairs
+        n_branches, n_rows = scores.n_branches, scores.n_rows
         # One branch alone is its own mean, and has nothing to learn from it.
         several = n_branches > 1
-        self.teaches = several and bool(weights.kd) and bool(pairs)
-        self.distillation = distillation
-        # The teacher None is the mean of all.
-        self.pairs = [(n_branches if t is None else t, s) for t, s in pairs]
         weight, repeats = scores.weight, scores.repeats
         self.grad_weight = None
         if several and weight is not None and weight.requires_grad and weights.combination:
@@ -145,80 +145,94 @@ class _Sums:
         self.grad_bias = None
         if repeats is not None and repeats.bias.requires_grad:
             self.grad_bias = torch.empty(repeats.bias.shape, **options)
+        teaches = several and bool(weights.kd) and distillation is not None
+        pairs = distillation.pairs if teaches and distillation is not None else ()
+        self.n_pairs = 0 if distillation is None else len(distillation.pairs)
         self.asks_mean = several and (bool(weights.mean_ce) or self.grad_weight is not None)
-        has_mean = self.asks_mean or (self.teaches and any(t == n_branches for t, _ in self.pairs))
+        has_mean = self.asks_mean or any(teacher is None for teacher, _ in pairs)
         self.n = n_branches + has_mean
-        # Of each row, for the values of the losses: minus log-probabilities of the target, and
-        # what there is of the divergences.
-        self.missed = torch.empty(self.n, scores.n_rows, 1, **options)
-        self.divergence = torch.zeros(len(pairs), scores.n_rows, 1, **options)
+        self.teaching = None
+        if distillation is not None and pairs:
+            self.teaching = _Teaching(scores, distillation, self.n, weights.kd)
+        # Of each row, minus the log-probabilities of the target.
+        self.missed = torch.empty(n_rows, self.n, **options)
         self.grad_user = torch.empty(self.user.shape, **options)
         self.grad_item = torch.zeros(self.item.shape, **options)
         # Of each branch's rows, those whose target has its source: the mean runs over these.
-        valid = scores.valid[..., None].float()
-        scale = [weights.ce * valid / valid.sum(1, keepdim=True).clamp(min=1)]
-        if has_mean:
-            scale.append(torch.full_like(valid[:1], 1 / scores.n_rows))
-        self.valid, self.scale = valid, torch.cat(scale)
+        self.valid = scores.valid.mT.float()
+        scale = weights.ce * self.valid / self.valid.sum(0).clamp(min=1)
+        # A branch's gradient is a sum of what a block has of probabilities, times these.
+        n_sides = 0 if self.teaching is None else self.teaching.n_sides
+        self.coefficient = torch.zeros(n_rows, n_branches, self.n + n_sides, **options)
+        self.coefficient.diagonal(dim1=1, dim2=2).copy_(scale)
+        self.at_target = -torch.cat([scale, torch.ones_like(scale[:, :1])], dim=1)
         absent = scores.absent
         self.mask = None if absent is None else MASKED * absent[:, None].float()
-        self.common = None if absent is None or not self.teaches else self._common(absent)
-
-    def _common(self, absent: Tensor) -> Tensor:
-        """1 where a candidate has both sources of a pair, else 0: ``[n_candidates, n_pairs]``."""
-        if self.n > len(absent):  # the mean lacks none, but that a place may be nobody's
-            of_mean = self.scores.padding
-            of_mean = torch.zeros_like(absent[0]) if of_mean is None else of_mean
-            absent = torch.cat([absent, of_mean[None]])
-        either = [absent[teacher] | absent[student] for teacher, student in self.pairs]
-        return (~torch.stack(either, dim=1)).float()
+        # Every block uses the same memory: what is fresh from the system costs more than the sums.
+        self.n_block = min(n_rows, max(1, most_logits // (self.n * scores.n_candidates)))
+        self._buffers = [
+            torch.empty(self.n_block, n, scores.n_candidates, **options)
+            for n in (self.n, self.n + n_sides, n_branches if n_sides else 0)
+        ]
 
     def losses(self) -> tuple[Tensor, Tensor, Tensor]:
         """The branches' cross entropies, that of the final score, and the pairs' divergences."""
         n_branches, n_rows = self.scores.n_branches, self.scores.n_rows
-        missed = self.missed[:n_branches] * self.valid
-        ce = missed.sum((1, 2)) / self.valid.sum((1, 2)).clamp(min=1)
-        mean_ce = self.missed[-1].sum() / n_rows if self.asks_mean else ce.new_zeros(())
-        tau = 1.0 if self.distillation is None else self.distillation.temperature
-        return ce, mean_ce, self.divergence.sum((1, 2)).mul_(tau**2 / n_rows)
+        missed = self.missed[:, :n_branches] * self.valid
+        ce = missed.sum(0) / self.valid.sum(0).clamp(min=1)
+        mean_ce = self.missed[:, -1].sum() / n_rows if self.asks_mean else ce.new_zeros(())
+        kd = ce.new_zeros(self.n_pairs) if self.teaching is None else self.teaching.losses()
+        return ce, mean_ce, kd
 
     def add_block(self, rows: slice) -> None:
-        n_branches, scores = self.scores.n_branches, self.scores
-        logits = self._logits(rows)
+        """Add what these rows say."""
+        scores, teaching, n_branches = self.scores, self.teaching, self.scores.n_branches
+        n_rows = rows.stop - rows.start
+        logits, mass, gradient = (buffer[:n_rows] for buffer in self._buffers)
+        self._write_logits(logits, rows)
         top = logits.amax(2, keepdim=True)
-        mass = torch.sub(logits, top).exp_()  # probabilities times their sum
-        total = mass.sum(2, keepdim=True)
-        target = scores.target[rows, None].expand(self.n, -1, 1)
-        self.missed[:, rows] = total.log().add_(top).sub_(logits.gather(2, target))
-        # Before the probabilities become gradients, in place.
-        tempered = self._tempered(logits, top, mass, rows) if self.teaches else None
-        scale = self.scale[:, rows]
-        gradient = mass.mul_(scale / total).scatter_add_(2, target, -scale)
-        if self.asks_mean and self.weights.mean_ce:
-            gradient[:n_branches].addcmul_(
-                scores.mean_weight[:, None], gradient[n_branches], value=self.weights.mean_ce
-            )
-        if tempered is not None:
-            self._distill(logits, top, tempered, gradient, rows)
-        if self.grad_weight is not None:
-            of_weight = logits[:n_branches].mul_(gradient[n_branches]).sum(1)
-            self.grad_weight.add_(of_weight, alpha=self.weights.combination)
-        gradient = gradient[:n_branches]
+        below = logits.sub_(top)
+        p = torch.exp(below, out=mass[:, : self.n])  # probabilities times their sum
+        total = p.sum(2)
+        target = scores.target[rows, None, None].expand(-1, self.n, 1)
+        self.missed[rows] = total.log() - below.gather(2, target)[..., 0]
+        coefficient = self.coefficient[rows]
+        coefficient.diagonal(dim1=1, dim2=2).div_(total[:, :n_branches])
+        if teaching is None:
+            gradient = p[:, :n_branches].mul_(coefficient.diagonal(dim1=1, dim2=2)[..., None])
+        else:
+            tempered = mass[:, self.n :]
+            coefficient[..., self.n :] = teaching.add_block(below, p, tempered, rows)
+            torch.bmm(coefficient, mass, out=gradient)
+            if not teaching.detaches_teacher:
+                teaching.teach_teachers(below, tempered, gradient, rows)
+        at_target = self.at_target[rows, :, None]
+        gradient.scatter_add_(2, target[:, :n_branches], at_target[:, :n_branches])
+        if self.asks_mean:
+            of_mean = p[:, n_branches:].div_(total[:, n_branches:, None])
+            of_mean.scatter_add_(2, target[:, :1], at_target[:, n_branches:])
+            if self.weights.mean_ce:
+                share = self.weights.mean_ce / scores.n_rows
+                gradient.addcmul_(scores.mean_weight, of_mean, value=share)
+            if self.grad_weight is not None:
+                share = self.weights.combination / scores.n_rows
+                of_top = top[:, :n_branches, 0].mT @ of_mean[:, 0]
+                of_weight = below[:, :n_branches].mul_(of_mean).sum(0).add_(of_top)
+                self.grad_weight.add_(of_weight, alpha=share)
         if self.grad_bias is not None and scores.repeats is not None:
             # The last column is nobody's: a bias there is of no candidate.
             index = scores.repeats.position[rows]
             known = index < scores.n_candidates
-            index = index.clamp(max=scores.n_candidates - 1).expand(n_branches, -1, -1)
-            self.grad_bias[rows] = gradient.gather(2, index).sum(0) * known
-        self._add_products(gradient, rows)
+            index = index.clamp(max=scores.n_candidates - 1)[:, None].expand(-1, n_branches, -1)
+            self.grad_bias[rows] = gradient.gather(2, index).sum(1) * known
+        self._add_products(gradient.transpose(0, 1), rows)
 
-    def _logits(self, rows: slice) -> Tensor:
-        """Logits of the branches and of the final score, ``[n, n_block, n_candidates]``."""
+    def _write_logits(self, logits: Tensor, rows: slice) -> None:
+        """Logits of the branches and of the final score, to ``[n_block, n, n_candidates]``."""
         scores = self.scores
         user, item, n_branches = self.user[:, rows], self.item.mT, scores.n_branches
         offset = scores.row_offset(rows).detach()
-        logits = offset.new_empty(self.n, *offset.shape)
-        of_branch = logits[:n_branches]
+        of_branch = logits[:, :n_branches].transpose(0, 1)
         if user.dtype == torch.float32:
             torch.baddbmm(offset.expand_as(of_branch), user, item, out=of_branch)
         else:
@@ -226,76 +240,12 @@ class _Sums:
         if self.mask is not None:
             of_branch += self.mask
         if self.n > n_branches:
-            weight, mean = scores.mean_weight, logits[n_branches]
-            torch.mul(logits[0], weight[0], out=mean)
+            weight, mean = scores.mean_weight, logits[:, n_branches]
+            torch.mul(of_branch[0], weight[0], out=mean)
             for branch in range(1, n_branches):
-                mean.addcmul_(logits[branch], weight[branch])
+                mean.addcmul_(of_branch[branch], weight[branch])
             if scores.padding is not None:
                 mean.masked_fill_(scores.padding, MASKED)
-        return logits
-
-    def _tempered(self, logits: Tensor, top: Tensor, mass: Tensor, rows: slice) -> Tensor:
-        """Exponentials of the logits at the temperature, the highest about 1.
-
-        The correction by ``log_q`` is not divided by the temperature: see
-        :class:`.losses.Distillation`.
-        """
-        assert self.distillation is not None
-        tau = self.distillation.temperature
-        if tau == 2:  # what has underflowed has no root, which below 1e-38 does not matter
-            tempered = mass.sqrt()
-        else:
-            tempered = mass.clone() if tau == 1 else torch.sub(logits, top).div_(tau).exp_()
-        log_q = self.scores.log_q_of_rows(rows)
-        if log_q is not None and tau != 1:
-            tempered *= (log_q * (1 / tau - 1)).exp()
-        return tempered
-
-    def _distill(
-        self, logits: Tensor, top: Tensor, tempered: Tensor, gradient: Tensor, rows: slice
-    ) -> None:
-        """Add a block's divergences to the loss and to the branches' gradients."""
-        assert self.distillation is not None
-        tau, n_rows = self.distillation.temperature, self.scores.n_rows
-        scale = self.weights.kd * tau / n_rows
-        teachers, students = zip(*self.pairs)
-        if self.common is None:
-            mass = tempered.sum(2, keepdim=True)
-            of_teacher, of_student = (
-                torch.stack([mass[b] for b in s]) for s in (teachers, students)
-            )
-            share_t, share_s = 1 / of_teacher, 1 / of_student
-        else:
-            # A row that knows no candidate with both sources has nothing to compare.
-            masses = (tempered @ self.common).unbind(-1)
-            of_teacher, of_student = (
-                torch.stack([mass[b] for mass, b in zip(masses, side)])[..., None]
-                for side in (teachers, students)
-            )
-            known = torch.minimum(of_teacher, of_student) > 0
-            of_teacher.masked_fill_(~known, 1)
-            of_student.masked_fill_(~known, 1)
-            share_t, share_s = known / of_teacher, known / of_student
-        for number, (teacher, student) in enumerate(self.pairs):
-            q_t, q_s = tempered[teacher], tempered[student]
-            if self.common is not None:
-                q_t, q_s = q_t * self.common[:, number], q_s * self.common[:, number]
-            # The correction by log_q is the same on both sides.
-            difference = torch.sub(logits[teacher], logits[student])
-            mean = (q_t * difference).sum(1, keepdim=True).mul_(share_t[number])
-            gap = (of_teacher[number] / of_student[number]).log_()
-            gap = gap.add_(top[teacher] - top[student], alpha=1 / tau)
-            if self.common is not None:
-                gap *= known[number]
-            self.divergence[number, rows] = torch.sub(mean / tau, gap)
-            gradient[student].addcmul_(q_s, share_s[number], value=scale)
-            gradient[student].addcmul_(q_t, share_t[number], value=-scale)
-            if not self.distillation.detach_teacher:
-                towards = difference.sub_(mean).mul_(q_t).mul_(share_t[number] * (scale / tau))
-                if teacher == self.scores.n_branches:
-                    gradient[:teacher].addcmul_(self.scores.mean_weight[:, None], towards)
-                else:
-                    gradient[teacher] += towards
 
     def _add_products(self, gradient: Tensor, rows: slice) -> None:
         """What a block's gradient of the logits says of users and items."""
@@ -307,3 +257,158 @@ class _Sums:
             gradient = gradient.to(user.dtype)
             self.grad_user[:, rows] = torch.bmm(gradient, self.item)
             self.grad_item += torch.bmm(gradient.mT, user)
+
+
+class _Sides(NamedTuple):
+    """What the pairs compare: rows of tempered probabilities, called sides.
+
+    A side is a branch, or, where pairs compare the candidates that have both sources, a branch as
+    one of the pairs sees it.
+
+    Attributes
+    ----------
+    branch : Tensor
+        Each side's branch, ``[n_sides]``; ``n_branches`` is the final score.
+    sign : Tensor
+        How a side takes part in a branch's gradient, ``[n_branches, n_sides]``: 1 for each pair
+        whose student it is, -1 for each whose teacher it is.
+    teacher, student : Tensor
+        The sides of each pair, ``[n_pairs]``.
+    own, other : Tensor
+        Of each pair, the place of the teacher and the student beside the teacher's side in
+        ``[n_sides * n]``.
+    """
+
+    branch: Tensor
+    sign: Tensor
+    teacher: Tensor
+    student: Tensor
+    own: Tensor
+    other: Tensor
+
+
+@lru_cache(maxsize=64)  # so that a step brings no list to a GPU, which would wait
+def _find_sides(
+    pairs: tuple[tuple[int, int], ...], n: int, n_branches: int, by_pair: bool, on: torch.device
+) -> _Sides:
+    branch = [b for pair in pairs for b in pair] if by_pair else list(range(n))
+    teacher = [2 * i if by_pair else t for i, (t, _) in enumerate(pairs)]
+    student = [2 * i + 1 if by_pair else s for i, (_, s) in enumerate(pairs)]
+    sign = torch.zeros(n_branches, len(branch))
+    for i, (_, s) in enumerate(pairs):
+        sign[s, student[i]] += 1
+        sign[s, teacher[i]] -= 1
+    own = [n * side + t for side, (t, _) in zip(teacher, pairs)]
+    other = [n * side + s for side, (_, s) in zip(teacher, pairs)]
+    index = (torch.tensor(x, device=on) for x in (branch, teacher, student, own, other))
+    of_branch, *places = index
+    return _Sides(of_branch, sign.to(on), *places)
+
+
+class _Teaching:
+    """The distillation's part: what it adds to the loss and to the gradient's coefficients.
+
+    With q = exp(logits / tau), in each row times its own constant, a pair's divergence is
+    ``sum(q_t (logits_t - logits_s)) / (tau Z_t) - log(Z_t / Z_s)``, Z the sum of a side's q.
+    """
+
+    def __init__(
+        self, scores: StepScores, distillation: Distillation, n: int, kd_weight: float
+    ) -> None:
+        self.scores, self.tau = scores, distillation.temperature
+        self.detaches_teacher = distillation.detach_teacher
+        n_branches, n_rows = scores.n_branches, scores.n_rows
+        self.pairs = tuple((n_branches if t is None else t, s) for t, s in distillation.pairs)
+        absent, on = scores.absent, scores.user.device
+        self.sides = _find_sides(self.pairs, n, n_branches, absent is not None, on)
+        self.n_sides = len(self.sides.branch)
+        self.scale = kd_weight * self.tau / n_rows
+        self.mass = torch.empty(n_rows, self.n_sides, device=on)
+        self.cross = torch.empty(n_rows, self.n_sides, n, device=on)
+        self.common = None if absent is None else self._common(absent, n)
+
+    def _common(self, absent: Tensor, n: int) -> Tensor:
+        """1 where a candidate has both sources of a side's pair: ``[n_sides, n_candidates]``."""
+        if n > len(absent):  # the mean lacks none, but that a place may be nobody's
+            of_mean = self.scores.padding
+            of_mean = torch.zeros_like(absent[0]) if of_mean is None else of_mean
+            absent = torch.cat([absent, of_mean[None]])
+        either = [absent[teacher] | absent[student] for teacher, student in self.pairs]
+        return (~torch.stack(either)).float().repeat_interleave(2, dim=0)
+
+    def add_block(self, logits: Tensor, p: Tensor, tempered: Tensor, rows: slice) -> Tensor:
+        """Take in a block.
+
+        Parameters
+        ----------
+        logits, p : Tensor
+            Log-probabilities and probabilities, ``[n_block, n, n_candidates]``. Below a
+            temperature of 1 ``logits`` is shifted, in place.
+        tempered : Tensor
+            ``[n_block, n_sides, n_candidates]``, where the sides' q are written.
+        rows : slice
+            The block.
+
+        Returns
+        -------
+        Tensor
+            What the branches' gradients have of each side, ``[n_block, n_branches, n_sides]``.
+        """
+        tau = self.tau
+        # What has underflowed has no root, which below 1e-38 does not matter.
+        q = tempered if self.common is None else torch.empty_like(p)
+        if tau == 2:
+            torch.sqrt(p, out=q)
+        else:
+            torch.div(logits, tau, out=q).exp_()
+        if self.common is not None:
+            torch.mul(q.index_select(1, self.sides.branch), self.common, out=tempered)
+        # The correction by log_q is not divided by the temperature: see Distillation.
+        log_q = self.scores.log_q_of_rows(rows)
+        if log_q is not None and tau != 1:
+            factor = (log_q * (1 / tau - 1)).exp()
+            tempered *= factor if factor.dim() == 1 else factor[:, None]
+        self.mass[rows] = tempered.sum(2)
+        torch.bmm(tempered, logits.mT, out=self.cross[rows])
+        return self.sides.sign * (self.scale * self._shares(rows)[:, None])
+
+    def _shares(self, rows: slice = slice(None)) -> Tensor:
+        """One over the sums of the sides' q, ``[n_some, n_sides]``; 0: nothing to compare."""
+        mass = self.mass[rows]
+        if self.common is None:
+            return mass.reciprocal()
+        return self._known(mass) / mass.clamp(min=_LEAST)
+
+    def _known(self, mass: Tensor) -> Tensor:
+        """Whether a side's row has any candidate with both sources, ``[n_some, n_sides]``."""
+        known = (mass.unflatten(1, (-1, 2)) > 0).all(2, keepdim=True)
+        return known.expand(-1, -1, 2).flatten(1)
+
+    def losses(self) -> Tensor:
+        """The pairs' divergences, ``[n_pairs]``."""
+        sides, mass = self.sides, self.mass
+        cross = self.cross.flatten(1)
+        mean = cross.index_select(1, sides.own) - cross.index_select(1, sides.other)
+        mean *= self._shares().index_select(1, sides.teacher) / self.tau
+        if self.common is not None:
+            mass = mass.masked_fill(~self._known(mass), 1)
+        log_mass = mass.log()
+        gap = log_mass.index_select(1, sides.teacher) - log_mass.index_select(1, sides.student)
+        return (mean - gap).sum(0) * (self.tau**2 / self.scores.n_rows)
+
+    def teach_teachers(
+        self, logits: Tensor, tempered: Tensor, gradient: Tensor, rows: slice
+    ) -> None:
+        """Add the teachers' share of the gradient, where it is not detached."""
+        shares = self._shares(rows)[..., None]
+        by_pair = self.common is not None
+        for number, (teacher, student) in enumerate(self.pairs):
+            side = 2 * number if by_pair else teacher
+            q, share = tempered[:, side], shares[:, side]
+            difference = logits[:, teacher] - logits[:, student]
+            mean = (q * difference).sum(1, keepdim=True) * share
+            towards = (difference - mean) * q * (share * (self.scale / self.tau))
+            if teacher == self.scores.n_branches:
+                gradient.addcmul_(self.scores.mean_weight, towards[:, None])
+            else:
+                gradient[:, teacher] += towards
