@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .candidates import Catalogue
 from .combine import centre
+from .layers import OneEach
 from .network import Network
 
 
@@ -111,7 +112,7 @@ class Scorer:
             ``[B, len(branches) * hidden_size]``.
         """
         row = torch.arange(len(item_seq), device=item_seq.device)
-        last = row, (item_seq_len - 1).clamp(min=0)
+        last = OneEach(row, (item_seq_len - 1).clamp(min=0))
         states = self.network.user_encoder(self.vectors, item_seq, last)
         if len(branches) < len(states):
             states = torch.stack([states[branch] for branch in branches])
