@@ -121,15 +121,14 @@ class FusedDistillation:
         if log_q is not None and tau != 1:
             factor = (log_q * (1 / tau - 1)).exp()
             tempered *= factor if factor.dim() == 1 else factor[:, None]
-        mass, known = tempered.sum(2), None
+        mass = torch.sum(tempered, 2, out=self.mass[rows])
+        share = torch.reciprocal(mass, out=self.share[rows])
         if self.common is not None:  # a row may know no candidate with both sources
-            known = (mass.unflatten(1, (-1, 2)) > 0).all(2, keepdim=True).expand(-1, -1, 2)
-            mass.masked_fill_(~known.flatten(1), 1)
-        share = mass.reciprocal()
+            is_empty = (mass.unflatten(1, (-1, 2)) == 0).any(2, keepdim=True)
+            is_empty = is_empty.expand(-1, -1, 2).flatten(1)
+            mass.masked_fill_(is_empty, 1)
+            share.masked_fill_(is_empty, 0)
         torch.bmm(tempered, logits.mT, out=self.cross[rows])
-        if known is not None:
-            share *= known.flatten(1)
-        self.mass[rows], self.share[rows] = mass, share
         return self.sides.sign * (self.scale * share[:, None])
 
     def losses(self) -> Tensor:
