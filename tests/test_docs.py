@@ -69,7 +69,7 @@ def test_the_code_of_the_tutorial_runs():
     assert done.returncode == 0, done.stderr
     assert (
         done.stdout.splitlines()[-1]
-        == "id sound ce mean_ce kd combination margin GatedEncoder DecayEncoder"
+        == "id sound ce mean_ce kd combination margin SharesIDEncoder DecayEncoder"
     )
 
 

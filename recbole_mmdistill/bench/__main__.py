@@ -11,10 +11,12 @@ import torch
 from . import (
     data,
     epoch,
+    explain,
     extraction,
     gpu,
     importing,
     million,
+    recommending,
     report,
     serving,
     step,
@@ -25,9 +27,11 @@ _BENCHMARKS: dict[str, Any] = {
     "epoch": epoch.measure,
     "branches": epoch.measure_branches,
     "data": data.measure,
+    "explain": explain.measure,
     "import": importing.measure,
     "gpu": gpu.measure,
     "million": million.measure,
+    "recommend": recommending.measure,
     "step": step.measure,
     "extraction": extraction.measure_time,
     "extraction-memory": extraction.measure_memory,
@@ -38,11 +42,13 @@ _FILES = {
     "epoch": (),
     "branches": (),
     "data": (),
+    "explain": (),
     "import": (),
     "extraction": ("data", "weights", "encoder"),
     "extraction-memory": ("encoder",),
     "gpu": (),
     "million": (),
+    "recommend": (),
     "step": (),
     "serving": ("items",),
     "whitening": (),
@@ -55,10 +61,14 @@ def main() -> None:
     parser.add_argument("benchmark", choices=_BENCHMARKS, help="what to measure")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each side")
     parser.add_argument("--threads", type=int, default=1, help="torch's threads")
+    parser.add_argument("--users", type=int, help="recommend: how many (1000000)")
     parser.add_argument("--output", type=Path, help="default: results/<benchmark>.json")
     parser.add_argument("--data", type=Path, help="extraction, gpu: the folder movielens-small")
     parser.add_argument("--weights", type=Path, help="extraction: of vit_tiny_patch16_224")
     parser.add_argument("--encoder", type=Path, help="extraction: the folder of a BERT")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="explain: a model's; by default some are trained"
+    )
     parser.add_argument(
         "--items", default="1000000", help="million, serving: how many; serving: 10000,100000"
     )
@@ -66,6 +76,10 @@ def main() -> None:
     files = [getattr(given, name) for name in _FILES[given.benchmark]]
     if None in files:
         parser.error(f"{given.benchmark} needs --{' and --'.join(_FILES[given.benchmark])}")
+    if given.benchmark == "explain" and given.checkpoint is not None:
+        files = [given.checkpoint]
+    if given.benchmark == "recommend" and given.users is not None:
+        files = [given.users]
     if given.benchmark == "gpu" and given.data is not None:
         files = [given.data]
     if given.benchmark == "million":

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from .data import peak_mib
+from .command import run_command
 from .report import compare, spread
 
 _ROWS, _USERS, _ITEMS = 10_000_000, 1_000_000, 200_000
@@ -47,7 +42,8 @@ def measure(rounds: int) -> list[dict[str, Any]]:
         _write_source(Path(folder))
         for _ in tqdm(range(rounds), desc="rounds"):
             for name, results in taken.items():
-                results.append(_in_process_of_its_own(_WORDS[name], folder))
+                words = ["import", "orders.csv", "--dataset=orders", "--overwrite"]
+                results.append(run_command([*words, *_WORDS[name]], folder, _CORES))
     return [
         {
             **compare(
@@ -84,47 +80,3 @@ def _write_source(folder: Path) -> None:
         FROM range({_ITEMS}) items(i)) TO '{folder}/products.parquet' (FORMAT parquet)
         """
     )
-
-
-def _in_process_of_its_own(words: list[str], folder: str) -> dict[str, float]:
-    command = [sys.executable, "-m", __name__, "orders.csv", "--dataset=orders", "--overwrite"]
-    with subprocess.Popen(
-        [*command, *words], stdout=subprocess.PIPE, text=True, cwd=folder
-    ) as process:
-        together = 0.0  # of the process and its children, if it has any
-        while process.poll() is None:
-            together = max(together, _resident_mib(process.pid))
-            time.sleep(0.05)
-        assert process.stdout is not None
-        result = json.loads(process.stdout.read().splitlines()[-1])
-    return {**result, "memory": max(result["memory"], together)}
-
-
-def _resident_mib(pid: int) -> float:
-    """Add up the memory of a process and of those that it has started."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):  # it has ended
-        return 0.0
-    own = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return own + sum(_resident_mib(int(child)) for child in children)
-
-
-def _run(words: list[str]) -> dict[str, float]:
-    """Import in this process; its seconds, those of its threads together, and its peak in MiB."""
-    from recbole_mmdistill.cli import main
-
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_CORES])
-    started, before = time.perf_counter(), time.process_time()
-    if main(["import", *words]):
-        raise SystemExit("the import failed")
-    return {
-        "seconds": time.perf_counter() - started,
-        "cpu_seconds": time.process_time() - before,
-        "memory": peak_mib(),
-    }
-
-
-if __name__ == "__main__":
-    print(json.dumps(_run(sys.argv[1:])))

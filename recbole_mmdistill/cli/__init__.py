@@ -20,13 +20,14 @@ VERBS = {
     "features": "look at a dataset's features: coverage, duplicates, neighbours",
     "benchmark": "run models side by side, and report",
     "convert": "turn features of other tools into feature files, and back",
+    "add-items": "add items to a trained model without training, or take some away",
     "explain": "say on a page why a trained model recommends what it recommends",
     "export": "make a folder that recommends without torch and RecBole",
     "recommend": "recommend items to users by a trained model",
     "doctor": "try what of the installation works, and say what to do about the rest",
     "unpickle": "make a safe checkpoint of an old one of RecBole that you trust",
 }
-_MODULES = {"import": "import_"}  # a word of Python's own is no module's name
+_MODULES = {"import": "import_", "add-items": "add_items"}  # no names of modules
 USAGE = "\n".join(
     [
         "usage: recbole-mm <verb> [options]",

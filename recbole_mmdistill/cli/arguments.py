@@ -57,8 +57,11 @@ def add_dataset(parser: Parser, positional: bool = False) -> None:
     )
 
 
-def add_histories(parser: argparse._ActionsContainer) -> None:
-    """Add what names a file of histories, and its columns."""
+def add_people(parser: argparse._ActionsContainer) -> None:
+    """Add what names people: users, or a file of histories and its columns."""
+    parser.add_argument(
+        "--users", metavar="A,B|FILE", help="users of the dataset: ids, or a file of them"
+    )
     parser.add_argument(
         "--histories", type=Path, metavar="FILE", help="rows of user, item, time: of anybody"
     )

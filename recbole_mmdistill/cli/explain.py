@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, add_histories, not_negative, positive
+from .arguments import Parser, add_people, not_negative, positive
 
 EPILOG = """\
 The page is one file that needs no network. It shows at most 20 people, and what carries the
@@ -27,10 +27,7 @@ def build_parser() -> Parser:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.html", help="the page")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the same numbers as JSON")
     people = parser.add_argument_group("whose recommendations are explained one by one")
-    people.add_argument(
-        "--users", metavar="A,B|FILE", help="users of the dataset: ids, or a file of them"
-    )
-    add_histories(people)
+    add_people(people)
     parser.add_argument("--k", type=positive, default=10, metavar="N", help="items for each (10)")
     parser.add_argument(
         "--exclude",

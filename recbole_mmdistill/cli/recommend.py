@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, add_histories, positive
+from .arguments import Parser, add_people, positive
 
 EPILOG = """\
 FILEs are CSV, TSV, Parquet or JSON lines; a file of ids may also have one a line. The output has a
@@ -29,8 +29,7 @@ def build_parser() -> Parser:
         "--output", type=Path, required=True, metavar="FILE", help=".parquet, .csv or .jsonl"
     )
     people = parser.add_argument_group("whom to recommend to (all users of the dataset)")
-    people.add_argument("--users", type=Path, metavar="FILE", help="ids of users of the dataset")
-    add_histories(people)
+    add_people(people)
     parser.add_argument("--k", type=positive, default=10, metavar="N", help="items for each (10)")
     parser.add_argument(
         "--exclude",

@@ -18,6 +18,7 @@ from ..features import (
     align_features,
     find_features,
     from_array,
+    join_features,
 )
 from ..features.locate import PRELOADED, check_feature_path
 from . import holding_out
@@ -58,7 +59,8 @@ def load_features(
     missing = config["missing_features"] or {}
     found = {}
     for modality in names:
-        source = _find(dataset, modality)
+        more = getattr(config, "added_features", {}).get(modality)
+        source = join_features(_find(dataset, modality), more)
         aligned = align_features(source, dataset.field2id_token[dataset.iid_field])
         if missing.get(modality):
             aligned = aligned.without(_choose_missing(dataset, missing[modality]))
@@ -121,9 +123,7 @@ def _log_coverage(dataset: Any, modality: str, aligned: AlignedFeatures) -> None
     )
     unknown = aligned.unknown_items
     if unknown.count:
-        line += f"; {unknown.count} items of the file are not in the dataset: " + ", ".join(
-            [*unknown.examples, *(["..."] if unknown.count > len(unknown.examples) else [])]
-        )
+        line += f"; {unknown.count} items of the file are {unknown}"
     getLogger().info(line)
     if aligned.info.is_untrained:
         getLogger().warning(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..integration.watching import rows_and_targets
+from ..integration.monitoring import rows_and_targets
 
 WHOLE = "all"
 WITHOUT_ID = "without id"

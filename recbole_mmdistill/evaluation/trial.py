@@ -55,7 +55,7 @@ def run_trial(
     -------
     dict
         ``version`` and ``behaviour`` of this package;
-        ``epochs``: what :func:`~recbole_mmdistill.integration.watching.watch_training` keeps;
+        ``epochs``: what :func:`~recbole_mmdistill.integration.monitoring.watch_training` keeps;
         ``valid``: the best epoch's validation metrics, and ``valid_ndcg``: its NDCG@10 by
         :func:`~.ranking.variants`; ``test``: RecBole's own test metrics;
         ``ranks``: the test targets' ranks by :func:`~.ranking.variants`, and as ``unseen`` those
@@ -75,7 +75,7 @@ def run_trial(
     from ..data import MultiModalSequentialDataset
     from ..data.features import load_features
     from ..integration.config import make_config
-    from ..integration.watching import tensorboard_in, watch_training
+    from ..integration.monitoring import tensorboard_in, watch_training
     from ..pipeline import prepare
     from .ranking import UNSEEN, ndcg, rank_targets, variants
     from .rows import describe_rows

@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..files import check_output, write_json, write_text
 from ..intake.engine import Engine
 from ..serving.histories import Histories
-from ..serving.people import KnownUsers, People, PeopleOfFile, read_ids
+from ..serving.people import KnownUsers, People, PeopleOfFile, check_asked, people_of
 from ..serving.recommender import Recommender
 from .document import describe
 from .explainer import Explainer
@@ -38,12 +38,8 @@ class Request:
         The page to write.
     json : Path or None
         A file for the same as JSON.
-    users : str or None
-        Users of the dataset: their ids with commas between them, or a file of ids.
-    histories : Path or None
-        Rows of user, item and time.
-    user, item, time : str or None
-        Columns of ``histories``.
+    users, histories, user, item, time
+        Whose, see :class:`.people.Asked`.
     k : int
         Items for each.
     exclude : str
@@ -163,8 +159,7 @@ def _check(request: Request) -> None:
             check_output(path, option)
     if request.json is not None and request.json.absolute() == request.output.absolute():
         raise UserError(f"--output and --json are both {request.json}.", "Name two files.")
-    if request.users is not None and request.histories is not None:
-        raise UserError("Both --users and --histories are given.", "Give one of them.")
+    check_asked(request)
     if request.users is None and request.histories is None and not request.sample:
         raise UserError(
             "--sample is 0, and nobody is named to whom recommendations are to be explained.",
@@ -174,31 +169,14 @@ def _check(request: Request) -> None:
 
 def _people(request: Request, recommender: Recommender, engine: Engine) -> tuple[People, Histories]:
     """Find the people of the page, and the sample of which recommendations are summed up."""
-    everyone: KnownUsers | PeopleOfFile | None = None
-    named: KnownUsers | PeopleOfFile | None = None
-    if request.histories is not None:
-        columns = request.user, request.item, request.time
-        named = everyone = PeopleOfFile(engine, request.histories, recommender, *columns)
-    elif request.users is not None:
-        named = KnownUsers(recommender, _ids(request.users, engine)[:MOST])
-    if request.sample and everyone is None:
-        everyone = KnownUsers(recommender)
-    sample = np.zeros(0, dtype=np.int64)
-    if request.sample and everyone is not None:
-        rng = np.random.default_rng(request.seed)
-        n = min(request.sample, len(everyone))
-        sample = np.sort(rng.choice(len(everyone), n, replace=False))
+    is_named = request.users is not None or request.histories is not None
+    named = people_of(request, recommender, engine) if is_named else None
+    everyone = named if request.histories is not None else KnownUsers(recommender)
+    assert everyone is not None
+    n = min(request.sample, len(everyone))
+    rng = np.random.default_rng(request.seed)
+    sample = np.sort(rng.choice(len(everyone), n, replace=False))
     return _take(named, np.arange(MOST)), _take(everyone, sample).histories
-
-
-def _ids(users: str, engine: Engine) -> list[str]:
-    """Read ids: from a file if there is one of that name."""
-    if Path(users).is_file():
-        return read_ids(engine, Path(users), "user")
-    ids = list(dict.fromkeys(user.strip() for user in users.split(",") if user.strip()))
-    if not ids:
-        raise UserError(f"--users is {users!r}.", "Give ids with commas between them, or a file.")
-    return ids
 
 
 def _take(people: KnownUsers | PeopleOfFile | None, rows: np.ndarray) -> People:

@@ -24,6 +24,10 @@ class UnknownItems:
     count: int
     examples: tuple[str, ...]
 
+    def __str__(self) -> str:
+        more = ", ..." * (self.count > len(self.examples))
+        return f"not in the dataset: {', '.join(self.examples)}{more}"
+
 
 @dataclass(frozen=True, eq=False)
 class AlignedFeatures:
@@ -31,7 +35,7 @@ class AlignedFeatures:
 
     The feature of item id i is ``values[row_of_item[i]]`` if ``present[i]``.
 
-    Parameters
+    Attributes
     ----------
     source : FeatureSource
         Where the features come from. A pickled object holds the source, and aligns it again when
@@ -97,13 +101,8 @@ class AlignedFeatures:
     def hash_items(self) -> np.ndarray:
         """A number for each item's features, which changes with them; 0 where an item has none.
 
-        Not a cryptographic hash: it tells another encoder's or another text's features, not forged
-        ones.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape ``[n_items]``, int64.
+        Shape ``[n_items]``, int64. Not a cryptographic hash: it tells another encoder's or another
+        text's features, not forged ones.
         """
         n_bytes = self.n_tokens * self.dim * self.values.element_size()
         rng = np.random.default_rng(0)
@@ -120,12 +119,16 @@ class AlignedFeatures:
         return hashes.view(np.int64)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        known = (self.source, self.item_tokens, self.source.fingerprint)
-        return _align_again, (*known, self.withheld)
+        # The numbers of an unpickled source are checked again only if the file has changed.
+        checked = self.source.fingerprint
+        return align_features, (self.source, self.item_tokens, checked, self.withheld)
 
 
 def align_features(
-    source: FeatureSource, item_tokens: Sequence[str] | np.ndarray
+    source: FeatureSource,
+    item_tokens: Sequence[str] | np.ndarray,
+    checked: str | None = None,
+    withheld: torch.Tensor | None = None,
 ) -> AlignedFeatures:
     """Find the row of every item of a dataset by its token, and check those rows.
 
@@ -138,11 +141,10 @@ def align_features(
     item_tokens : sequence of str
         Shape ``[n_items]``, for instance ``dataset.field2id_token["item_id"]``. Position 0 is
         RecBole's ``[PAD]`` and never gets a row.
-
-    Returns
-    -------
-    AlignedFeatures
-        Its values are the source's, not copied.
+    checked : str, optional
+        The fingerprint of a source whose numbers are known to be finite.
+    withheld : torch.Tensor, optional
+        Items to leave without features, see :meth:`AlignedFeatures.without`.
 
     Raises
     ------
@@ -150,23 +152,6 @@ def align_features(
         If no item of the dataset is in the source, or a row that is used holds NaN or an
         infinite number, or begins with a masked token.
     """
-    return _align(source, item_tokens, check_values=True)
-
-
-def _align_again(
-    source: FeatureSource,
-    item_tokens: Sequence[str] | np.ndarray,
-    checked: str,
-    withheld: torch.Tensor | None = None,
-) -> AlignedFeatures:
-    """Align an unpickled source; its numbers are checked again only if the file has changed."""
-    aligned = _align(source, item_tokens, check_values=source.fingerprint != checked)
-    return aligned if withheld is None else aligned.without(withheld)
-
-
-def _align(
-    source: FeatureSource, item_tokens: Sequence[str] | np.ndarray, check_values: bool
-) -> AlignedFeatures:
     wanted = np.asarray(item_tokens, dtype=object)
     rows = pd.Index(source.item_tokens, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
     rows[:1] = -1
@@ -184,15 +169,13 @@ def _align(
             f"its {len(source)} items are named like {named}, the dataset's like {wants}.",
             "Name items in the features as the item id field of the dataset's .inter file does.",
         )
-    if check_values:
+    if source.fingerprint != checked:
         _check_values(source, torch.from_numpy(np.sort(rows[rows >= 0])))
     unknown = source.item_tokens[~is_known]
-    return AlignedFeatures(
-        source=source,
-        item_tokens=item_tokens,
-        row_of_item=torch.from_numpy(rows.astype(np.int64)),
-        unknown_items=UnknownItems(len(unknown), tuple(unknown[:N_EXAMPLES])),
-    )
+    row_of_item = torch.from_numpy(rows.astype(np.int64))
+    examples = UnknownItems(len(unknown), tuple(unknown[:N_EXAMPLES]))
+    aligned = AlignedFeatures(source, item_tokens, row_of_item, examples)
+    return aligned if withheld is None else aligned.without(withheld)
 
 
 def _check_values(source: FeatureSource, rows: torch.Tensor) -> None:

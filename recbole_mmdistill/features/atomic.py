@@ -14,9 +14,11 @@ import numpy as np
 from ..atomic import AtomicFile, wrong_line
 from ..errors import UserError
 
+_BLOCK_BYTES = 1 << 20  # read at once
+
 
 class ItemTable:
-    """An ``.item`` file whose rows are read when asked for: memory does not grow with the texts.
+    """A file of items whose rows are read when asked for: memory does not grow with the texts.
 
     ``fields`` are the names of its columns, ``item_tokens`` (``[n_items]``, dtype object) what
     stands in the one called ``item_field``. A UserError is raised if the file is missing or no
@@ -31,7 +33,7 @@ class ItemTable:
         column = self._atomic.column(item_field)
         line_of: dict[str, int] = {}
         spans = []
-        for block in self._atomic.blocks():
+        for block in self._atomic.blocks(_BLOCK_BYTES):
             for line, token in zip(block.line.tolist(), block.cells(column)):
                 if not token:
                     raise wrong_line(path, line, f"has no {item_field}", "Name the item of a row.")
@@ -64,6 +66,10 @@ class ItemTable:
     def __iter__(self) -> Iterator[list[str]]:
         """Read all rows in their order."""
         return (self.read(row) for row in range(len(self)))
+
+    def line_of(self, row: int) -> int:
+        """Find the number of a row's line in the file, from 1."""
+        return self._atomic.line_of(row)
 
 
 def interaction_files(folder: Path, dataset: str) -> list[Path]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,16 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError
-from .formats import FORMATS, ROWS, Opened, Options, ids_beside, read, write
+from .formats import FORMATS, ROWS, Opened, Options, ids_beside
 from .source import FLOAT_DTYPES, Rows, check_unique
-
-_ARRAYS, _ONE_VECTOR = ("npy", "raw"), ("itememb", "raw")
-_MEANINGS = {  # of what is read, and of what is written, an option says something
-    "ids": (_ARRAYS, _ARRAYS),
-    "dim": (("raw",), ()),
-    "field": (("itememb",), ("itememb",)),
-    "encoder": ((), ("safetensors",)),
-}
 
 
 class Conversion(NamedTuple):
@@ -50,10 +44,6 @@ def convert(
     source_format, destination_format : str, optional
         Names of formats in :data:`FORMATS`, by default what the suffixes say.
 
-    Returns
-    -------
-    Conversion
-
     Raises
     ------
     UserError
@@ -64,9 +54,9 @@ def convert(
     reading = _format_of(source, source_format)
     writing = _format_of(destination, destination_format)
     _check_options(options, reading, writing)
-    opened = read(source, reading, options)
+    opened = FORMATS[reading].read(source, options)
     check_unique(str(source), opened.rows.item_tokens)
-    has_ids = writing in _ARRAYS and options.ids != ROWS
+    has_ids = "ids" in FORMATS[writing].options_written and options.ids != ROWS
     for path in (destination, ids_beside(destination)) if has_ids else (destination,):
         if path.is_dir():
             raise UserError(f"{path} is a folder.", "Give the name of a file in it.")
@@ -76,7 +66,7 @@ def convert(
         opened = _without_zeros(opened)
     rows = _as_written(source, destination, opened.rows, writing, options)
     try:
-        n_filled = write(destination, writing, rows, options)
+        n_filled = FORMATS[writing].write(destination, rows, options)
     except OSError as error:
         raise UserError(
             f"{destination} cannot be written: {error}.",
@@ -87,12 +77,12 @@ def convert(
 
 def _format_of(path: Path, name: str | None) -> str:
     """Give the format of a name, or if there is none, of a path's suffix."""
-    if name is not None:
-        if name not in FORMATS:
-            raise UserError(f"There is no format {name!r}.", f"There are {', '.join(FORMATS)}.")
+    if name in FORMATS:
         return name
-    for format, suffixes in FORMATS.items():
-        if path.suffix in suffixes or (format == "raw" and path.suffix.startswith(suffixes)):
+    if name is not None:
+        raise UserError(f"There is no format {name!r}.", f"There are {', '.join(FORMATS)}.")
+    for format, (suffixes, *_) in FORMATS.items():
+        if any(fnmatchcase(path.suffix, suffix) for suffix in suffixes):
             return format
     raise UserError(
         f"The name of {path} does not say its format.",
@@ -102,15 +92,16 @@ def _format_of(path: Path, name: str | None) -> str:
 
 def _check_options(options: Options, reading: str, writing: str) -> None:
     """Raise a UserError if an option is given that has no meaning for either format."""
-    for option, (of_read, of_written) in sorted(_MEANINGS.items()):
+    written = set(FORMATS[writing].options_written)
+    if options.ids != ROWS:
+        written -= {"ids"}  # where a file of ids is written says the destination
+    for option in ("dim", "encoder", "field", "ids"):
         value = getattr(options, option)
-        is_read_alone = option == "ids" and value != ROWS
-        if value is None or reading in of_read or (writing in of_written and not is_read_alone):
-            continue
-        raise UserError(
-            f"--{option}={value} has no meaning from {reading} to {writing}.", "Leave it out."
-        )
-    dtypes = ("float32",) if writing == "raw" else FLOAT_DTYPES
+        if value is not None and option not in written.union(FORMATS[reading].options_read):
+            raise UserError(
+                f"--{option}={value} has no meaning from {reading} to {writing}.", "Leave it out."
+            )
+    dtypes = FLOAT_DTYPES if FORMATS[writing].holds_half else ("float32",)
     if options.dtype not in (None, *dtypes):
         raise UserError(
             f"The dtype of {writing} cannot be {options.dtype!r}.", f"Give {' or '.join(dtypes)}."
@@ -129,34 +120,26 @@ def _as_written(
         )
     mask = None if rows.token_mask is None or rows.token_mask.all() else rows.token_mask
     n_tokens = rows.shape[1]
-    one_vector, is_padded = writing in _ONE_VECTOR, mask is not None
-    if (n_tokens > 1 and one_vector) or (is_padded and writing != "safetensors"):
+    holds_tokens, is_padded = FORMATS[writing].holds_tokens, mask is not None
+    if (n_tokens > 1 and not holds_tokens) or (is_padded and writing != "safetensors"):
         raise UserError(
             f"{source} has {n_tokens} token{'s' * (n_tokens > 1)} for each item"
             f"{', some of them padding' * is_padded}, but {writing} holds "
-            f"{'one vector' if one_vector else 'the same number'} for each.",
+            f"{'the same number' if holds_tokens else 'one vector'} for each.",
             "Write a .safetensors file, which holds them as they are, or pool them first.",
         )
     # By its name: the dtype of an array may be of the other byte order.
-    is_half = rows.dtype.name == "float16" and writing != "raw"
+    is_half = rows.dtype.name == "float16" and FORMATS[writing].holds_half
     dtype = np.dtype(options.dtype or ("float16" if is_half else "float32"))
-    encoder = options.encoder or rows.info.encoder
-    return replace(
-        rows,
-        info=replace(rows.info, modality=modality, encoder=encoder),
-        dtype=dtype,
-        token_mask=mask,
-        chunks=lambda: _cast(source, rows, dtype),
-    )
+    info = replace(rows.info, modality=modality, encoder=options.encoder or rows.info.encoder)
+    chunks = partial(_cast, source, rows, dtype)
+    return replace(rows, info=info, dtype=dtype, token_mask=mask, chunks=chunks)
 
 
 def _modality_of(*paths: Path) -> str:
     """Guess the modality from names like ``<dataset>.<modality>.<suffix>``; empty if none is."""
-    for path in paths:
-        parts = path.name.split(".")
-        if len(parts) > 2 and all(parts):
-            return parts[-2]
-    return ""
+    parts = (path.name.split(".") for path in paths)
+    return next((part[-2] for part in parts if len(part) > 2 and all(part)), "")
 
 
 def _without_zeros(opened: Opened) -> Opened:

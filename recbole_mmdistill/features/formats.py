@@ -7,8 +7,9 @@ import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,24 +18,15 @@ import numpy as np
 from ..atomic import AtomicFile, wrong_line
 from ..errors import UserError
 from ..files import replacing
+from .atomic import ItemTable
 from .npy import check_file, map_features, read_ids
 from .source import FeatureInfo, Rows, as_item_tokens, rows_at_once
 from .store import open_features, write_rows
 
-FORMATS = {  # and how the suffixes of their files begin
-    "safetensors": (".safetensors",),
-    "npy": (".npy",),
-    "itememb": (".itememb",),
-    "raw": (".feat", ".raw"),
-}
 DEFAULT_DIM = 768  # of BERT, and so of UniSRec's files
 ROWS = "rows"  # the value of the option ids that says: row i is of item i
 _NO_LINE = re.compile("^$|^\ufeff|[\t\n\r]|[\ud800-\udfff]")
 _FLOAT32 = "%.9g"  # nine digits tell any two float32 apart
-_AS_WRITTEN = (
-    "Write one line for each item, the numbers of a vector separated by spaces, none where an item "
-    "has none."
-)
 
 
 @dataclass(frozen=True)
@@ -62,40 +54,39 @@ class Opened(NamedTuple):
     n_left_out: int = 0
 
 
-def read(path: Path, format: str, options: Options) -> Opened:
-    """Open a file; a UserError is raised if it is missing, damaged or of another format."""
-    if format == "safetensors":
-        return Opened(open_features(path).rows(), (path,))
-    if format == "npy":
-        return _read_array(path, options, lambda: map_features(path))
-    return _read_itememb(path, options) if format == "itememb" else _read_raw(path, options)
+class Format(NamedTuple):
+    """A format of features.
 
-
-def write(path: Path, format: str, rows: Rows, options: Options) -> int:
-    """Write a file, whole or not at all, and give how many rows of it are of no item.
-
-    A UserError is raised if the format cannot hold an item, an OSError if the disk cannot.
+    ``read`` opens a file; a UserError is raised if it is missing, damaged or of another format.
+    ``write`` writes one, whole or not at all, and gives how many rows of it are of no item; a
+    UserError is raised if the format cannot hold an item, an OSError if the disk cannot.
     """
-    if format == "safetensors":
-        write_rows(path, rows)
-        return 0
-    if format == "itememb":
-        return _write_itememb(path, rows, options)
 
-    def header(n_rows: int) -> bytes:
-        file = io.BytesIO()
-        axes = rows.shape[1:] if rows.shape[1] > 1 else rows.shape[2:]
-        described = {"descr": rows.dtype.str, "fortran_order": False, "shape": (n_rows, *axes)}
-        np.lib.format.write_array_header_1_0(file, described)
-        return b"" if format == "raw" else file.getvalue()
-
-    write_array = _write_by_number if options.ids == ROWS else _write_with_ids
-    return write_array(path, rows, header)
+    suffixes: tuple[str, ...]  # of its files, as patterns
+    read: Callable[[Path, Options], Opened]
+    write: Callable[[Path, Rows, Options], int]
+    options_read: tuple[str, ...] = ()  # that have a meaning for a source
+    options_written: tuple[str, ...] = ()  # and for a destination
+    holds_tokens: bool = True  # several for each item
+    holds_half: bool = True  # float16
 
 
 def ids_beside(path: Path) -> Path:
     """Give ``toy.text.ids`` for ``toy.text.npy``, and ``toy.feat1CLS.ids`` for ``toy.feat1CLS``."""
     return path.with_name(f"{path.name.removesuffix('.npy')}.ids")
+
+
+def _read_safetensors(path: Path, _: Options) -> Opened:
+    return Opened(open_features(path).rows(), (path,))
+
+
+def _write_safetensors(path: Path, rows: Rows, _: Options) -> int:
+    write_rows(path, rows)
+    return 0
+
+
+def _read_npy(path: Path, options: Options) -> Opened:
+    return _read_array(path, options, lambda: map_features(path))
 
 
 def _read_raw(path: Path, options: Options) -> Opened:
@@ -140,20 +131,43 @@ def _read_array(path: Path, options: Options, map_values: Callable[[], np.ndarra
     return Opened(Rows(item_tokens, values.shape, values.dtype, info, chunks), files)
 
 
-def _write_with_ids(path: Path, rows: Rows, header: Callable[[int], bytes]) -> int:
-    _check_lines(rows, ids_beside(path))
-    # Opened first, the ids replace the old ones last: after the values are safely written.
-    with replacing(ids_beside(path)) as ids, replacing(path) as file:
-        ids.writelines(f"{token}\n".encode() for token in rows.item_tokens)
-        ids.flush()
-        file.write(header(len(rows.item_tokens)))
-        for chunk in rows.chunks():
-            file.write(np.ascontiguousarray(chunk).data)
-    return 0
+def _write_array(path: Path, rows: Rows, options: Options, has_header: bool) -> int:
+    """Write an array beside a file of ids, or each row at the place that its item's token says."""
+    ids_path = ids_beside(path)
+    by_number = options.ids == ROWS
+    if not by_number:
+        _check_lines(rows, ids_path)
+    places = _row_numbers(rows, path) if by_number else range(len(rows.item_tokens))
+    head = io.BytesIO()
+    n_rows = max(places) + 1
+    if has_header:
+        axes = rows.shape[1:] if rows.shape[1] > 1 else rows.shape[2:]
+        described = {"descr": rows.dtype.str, "fortran_order": False, "shape": (n_rows, *axes)}
+        np.lib.format.write_array_header_1_0(head, described)
+    row_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
+    size = head.tell() + n_rows * row_bytes
+    with ExitStack() as stack:
+        if not by_number:
+            # Opened first, the ids replace the old ones last: after the values are safely written.
+            ids = stack.enter_context(replacing(ids_path))
+            ids.writelines(f"{token}\n".encode() for token in rows.item_tokens)
+            ids.flush()
+        file = stack.enter_context(replacing(path))
+        if by_number and size > shutil.disk_usage(path.parent).free:
+            raise UserError(
+                f"{path} would have {n_rows} rows for {len(places)} items ({size} bytes), more "
+                "than the disk has room for.",
+                "Leave --ids=rows out, so that it has one row for each item.",
+            )
+        file.write(head.getvalue())
+        file.truncate(size)
+        for row, place in zip((row for chunk in rows.chunks() for row in chunk), places):
+            file.seek(head.tell() + place * row_bytes)
+            file.write(row.tobytes())
+    return n_rows - len(places)
 
 
-def _write_by_number(path: Path, rows: Rows, header: Callable[[int], bytes]) -> int:
-    """Write each row at the place that its item's token says, zeros where there is none."""
+def _row_numbers(rows: Rows, path: Path) -> list[int]:
     ids_path = ids_beside(path)
     for token in rows.item_tokens:
         if not re.fullmatch("0|[1-9][0-9]{0,17}", token):
@@ -166,24 +180,7 @@ def _write_by_number(path: Path, rows: Rows, header: Callable[[int], bytes]) -> 
             f"{ids_path} would name the rows of {path}, but --ids=rows numbers them.",
             "Remove it, or give another destination.",
         )
-    places = [int(token) for token in rows.item_tokens]
-    n_rows = max(places) + 1
-    row_bytes = math.prod(rows.shape[1:]) * rows.dtype.itemsize
-    head = header(n_rows)
-    size = len(head) + n_rows * row_bytes
-    with replacing(path) as file:
-        if size > shutil.disk_usage(path.parent).free:
-            raise UserError(
-                f"{path} would have {n_rows} rows for {len(places)} items ({size} bytes), more "
-                "than the disk has room for.",
-                "Leave --ids=rows out, so that it has one row for each item.",
-            )
-        file.write(head)
-        file.truncate(size)
-        for row, place in zip((row for chunk in rows.chunks() for row in chunk), places):
-            file.seek(len(head) + place * row_bytes)
-            file.write(row.tobytes())
-    return n_rows - len(places)
+    return [int(token) for token in rows.item_tokens]
 
 
 def _check_lines(rows: Rows, path: Path) -> None:
@@ -198,68 +195,50 @@ def _check_lines(rows: Rows, path: Path) -> None:
 def _read_itememb(path: Path, options: Options) -> Opened:
     check_file(path, "Give an atomic file of RecBole.")
     file = AtomicFile(path)
-    item_column, _ = _column(file, "token")
-    column, field = _column(file, "float_seq", options.field)
-    line_of: dict[str, int] = {}
-    tokens: list[str] = []
-    dim = 0  # of the first vector, and so of all
-    for line, cells in file.rows():
-        token, words = cells[item_column], cells[column].split()
-        if not token:
-            raise wrong_line(path, line, "names no item", _AS_WRITTEN)
-        if token in line_of:
-            raise UserError(
-                f"Lines {line_of[token]} and {line} of {path} are both of item {token!r}.",
-                "Keep one line for each item.",
-            )
-        line_of[token] = line
-        if words:
-            dim = dim or len(words)
-            tokens.append(token)
-    if not tokens:
+    table = ItemTable(path, _column(file, "token"))
+    field = _column(file, "float_seq", options.field)
+    (column,) = table.columns([field])
+    kept = [row for row, cells in enumerate(table) if cells[column].strip()]
+    if not kept:
         raise UserError(
             f"{path} has no item with a vector in {field}.",
             "Give another file, or name the column of the vectors with --field.",
         )
+    dim = len(table.read(kept[0])[column].split())
+
+    def vector(row: int) -> np.ndarray:
+        words = table.read(row)[column].split()
+        wrong = f"has {len(words)} numbers in {field}, the first vector {dim}"
+        try:
+            if len(words) == dim:
+                return np.array([float(word) for word in words])
+        except ValueError as error:
+            wrong = f"has something in {field} that is no number ({error})"
+        how = "Write the numbers of a vector separated by spaces, and none where an item has none."
+        raise wrong_line(path, table.line_of(row), wrong, how)
 
     def chunks() -> Iterator[np.ndarray]:
-        cells = ((line, row[column].split()) for line, row in file.rows())
-        vectors = (_vector(path, line, field, words, dim) for line, words in cells if words)
-        while chunk := list(islice(vectors, rows_at_once(4 * dim))):
-            yield np.stack(chunk)[:, None]
+        step = rows_at_once(8 * dim)
+        for at in range(0, len(kept), step):
+            yield np.stack([vector(row) for row in kept[at : at + step]])[:, None]
 
     info = FeatureInfo("", source_fields=(path.name, field))
-    shape, dtype = (len(tokens), 1, dim), np.dtype(np.float32)
-    rows = Rows(as_item_tokens(str(path), tokens), shape, dtype, info, chunks)
-    return Opened(rows, (path,), n_left_out=len(line_of) - len(tokens))
+    tokens = as_item_tokens(str(path), table.item_tokens[kept])
+    rows = Rows(tokens, (len(kept), 1, dim), np.dtype(np.float64), info, chunks)
+    return Opened(rows, (path,), n_left_out=len(table) - len(kept))
 
 
-def _column(file: AtomicFile, kind: str, field: str | None = None) -> tuple[int, str]:
-    """Give number and name of the first column of a type, or of the one with a name."""
-    for number, (name, ftype) in enumerate(file.types.items()):
+def _column(file: AtomicFile, kind: str, field: str | None = None) -> str:
+    """Give the name of the first column of a type, or check that the one of a name is of it."""
+    for name, ftype in file.types.items():
         if ftype == kind and field in (None, name):
-            return number, name
+            return name
     called = "" if field is None else f" called {field!r}"
     columns = " ".join(f"{name}:{ftype}" for name, ftype in file.types.items())
     raise UserError(
         f"{file.path} has no column{called} of type {kind}: its columns are {columns[:200]}.",
         "Head the columns as RecBole does: itemid:token, a tab, item_emb:float_seq.",
     )
-
-
-def _vector(path: Path, line: int, field: str, words: list[str], dim: int) -> np.ndarray:
-    wrong = f"has {len(words)} numbers in {field}, the first vector {dim}"
-    if len(words) == dim:
-        try:
-            with np.errstate(over="ignore"):
-                vector = np.array([float(word) for word in words], dtype=np.float32)
-            if np.isfinite(vector).all():
-                return vector
-            word = words[int(np.argmin(np.isfinite(vector)))]
-            wrong = f"holds {word} in {field}, no finite float32"
-        except ValueError as error:
-            wrong = f"has something in {field} that is no number ({error})"
-    raise wrong_line(path, line, wrong, _AS_WRITTEN)
 
 
 def _write_itememb(path: Path, rows: Rows, options: Options) -> int:
@@ -282,3 +261,23 @@ def _write_itememb(path: Path, rows: Rows, options: Options) -> int:
             for vector, token in zip(chunk[:, 0], tokens):
                 file.write(f"{token}\t{line % tuple(vector.tolist())}\n".encode())
     return 0
+
+
+FORMATS = {
+    "safetensors": Format(
+        (".safetensors",), _read_safetensors, _write_safetensors, (), ("encoder",)
+    ),
+    "npy": Format((".npy",), _read_npy, partial(_write_array, has_header=True), ("ids",), ("ids",)),
+    "itememb": Format(
+        (".itememb",), _read_itememb, _write_itememb, ("field",), ("field",), holds_tokens=False
+    ),
+    "raw": Format(
+        (".feat*", ".raw*"),
+        _read_raw,
+        partial(_write_array, has_header=False),
+        ("ids", "dim"),
+        ("ids",),
+        holds_tokens=False,
+        holds_half=False,
+    ),
+}

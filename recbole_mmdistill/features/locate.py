@@ -31,8 +31,6 @@ def check_feature_path(feature_path: Any, modalities: Sequence[str]) -> None:
     for each of them. A UserError is raised if it is something else, there is no such folder, or a
     name in it is no modality.
     """
-    if feature_path is None:
-        return
     if isinstance(feature_path, Mapping):
         unnamed = [name for name in modalities if feature_path.get(name) is None]
         for name, file in feature_path.items():
@@ -45,10 +43,9 @@ def check_feature_path(feature_path: Any, modalities: Sequence[str]) -> None:
                     f"feature_path names {name!r}, but modalities is {[*modalities]}.",
                     f"Give the file of each of them{near(str(name), unnamed)}.",
                 )
-        return
-    if not _is_path(feature_path):
+    elif feature_path is not None and not _is_path(feature_path):
         raise UserError(f"feature_path is {feature_path!r}, which is no path.", f"{_HOW}.")
-    if not os.path.isdir(feature_path):
+    elif feature_path is not None and not os.path.isdir(feature_path):
         what = "is a file" if os.path.isfile(feature_path) else "does not exist"
         raise UserError(f"feature_path is the folder {feature_path}, which {what}.", f"{_HOW}.")
 
@@ -72,34 +69,28 @@ def find_features(
     feature_path : object, optional
         The option, see :func:`check_feature_path`. What it names is opened, and nothing else.
 
-    Returns
-    -------
-    FeatureSource
-
     Raises
     ------
     UserError
         If there is none, which says how to make it, or it is damaged.
     """
-    name, places = f"{dataset}.{modality}", [folder, shipped()]
-    if isinstance(feature_path, Mapping):
-        if feature_path.get(modality) is not None:
-            path = Path(feature_path[modality])
-            if not os.path.isfile(path):
-                what = "is a folder" if os.path.isdir(path) else "does not exist"
-                there = os.listdir(path.parent) if os.path.isdir(path.parent) else ()
-                raise UserError(
-                    f"feature_path of {modality} is the file {path}, which {what}.",
-                    f"Give a .safetensors or .npy file{near(path.name, there)}.",
-                )
-            return _open(path, modality)
-    elif feature_path is not None:
-        places = [Path(feature_path)]
-    for place in places:
+    if isinstance(feature_path, Mapping) and feature_path.get(modality) is not None:
+        path = Path(feature_path[modality])
+        if not os.path.isfile(path):
+            what = "is a folder" if os.path.isdir(path) else "does not exist"
+            there = os.listdir(path.parent) if os.path.isdir(path.parent) else ()
+            raise UserError(
+                f"feature_path of {modality} is the file {path}, which {what}.",
+                f"Give a .safetensors or .npy file{near(path.name, there)}.",
+            )
+        return _open(path, modality)
+    is_named = feature_path is not None and not isinstance(feature_path, Mapping)
+    name = f"{dataset}.{modality}"
+    for place in [Path(feature_path)] if is_named else [folder, shipped()]:
         for suffix in ("safetensors", "npy"):
             if os.path.isfile(place / f"{name}.{suffix}"):
                 return _open(place / f"{name}.{suffix}", modality)
-    if len(places) == 1:
+    if is_named:
         raise UserError(
             f"feature_path is {feature_path}, where there is neither {name}.safetensors nor "
             f"{name}.npy.",

@@ -84,15 +84,11 @@ def _map(path: Path) -> np.ndarray:
     check_file(path, advice)
     size = path.stat().st_size
     try:
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-        if isinstance(array, np.lib.npyio.NpzFile):
-            raise UserError(f"{path} holds several arrays.", "Save one array with numpy.save.")
+        array = np.lib.format.open_memmap(path, mode="c")
         if array.dtype.kind not in "fiubU" or array.dtype.itemsize == 0:
             raise ValueError(f"its dtype is {array.dtype}")
         if array.offset + array.nbytes != size:
             raise ValueError(f"its header is about {array.offset + array.nbytes} bytes")
-    except UserError:
-        raise
     except Exception as error:  # a damaged header makes numpy raise nearly anything
         reason = " ".join(str(error).split())[:200]
         raise UserError(
@@ -128,11 +124,12 @@ def _tokens_of_array(path: Path) -> list[str]:
             "row of strings or integers.",
             advice,
         )
-    if array.dtype.kind == "U":
-        codes = array.view(f"{array.dtype.str[0]}u4")
-        if ((codes > 0x10FFFF) | (codes >> 11 == 0x1B)).any():  # what no Unicode text holds
-            raise UserError(f"{path} holds numbers that are no characters.", advice)
-    return array.astype(str).tolist()
+    try:
+        tokens = array.astype(str).tolist()
+        "".join(tokens).encode()  # which no half of a surrogate pair survives
+    except (ValueError, SystemError):  # the latter is how numpy refuses them
+        raise UserError(f"{path} holds numbers that are no characters.", advice) from None
+    return tokens
 
 
 def _lines(path: Path) -> list[str]:

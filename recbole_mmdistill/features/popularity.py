@@ -21,15 +21,8 @@ def popularity_groups(counts: Sequence[int] | np.ndarray) -> np.ndarray:
     ``floor(n / 2)``, whatever the numbers: of items with equal numbers, those that stand first
     count as more popular.
 
-    Parameters
-    ----------
-    counts : sequence of int or numpy.ndarray
-        Shape ``[n_items]``, number of interactions of each item.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``[n_items]``, int8, the place in :data:`GROUPS` of each item's group.
+    ``counts``, ``[n_items]``, are the items' numbers of interactions; the result, ``[n_items]``
+    int8, is the place in :data:`GROUPS` of each item's group.
     """
     counts = np.asarray(counts, dtype=np.int64)
     groups = np.full(len(counts), COLD, dtype=np.int8)

@@ -36,8 +36,6 @@ class FeatureInfo:
         What was done to the raw input before, and to the vectors after, the encoder.
     source_fields : tuple of str
         Fields of the ``.item`` file, or the folder, that were read.
-    format_version : int
-        Version of the file format.
     """
 
     modality: str
@@ -46,7 +44,6 @@ class FeatureInfo:
     pooling: str = "unknown"
     preprocessing: str = "unknown"
     source_fields: tuple[str, ...] = ()
-    format_version: int = 1
 
     @property
     def is_untrained(self) -> bool:
@@ -70,14 +67,14 @@ class Rows:
 class FeatureSource:
     """Features of items that are named by their token, before any dataset numbers them.
 
-    Parameters
+    Attributes
     ----------
     values : torch.Tensor
         Shape ``[n_rows, n_tokens, dim]``, float16 or float32. Of a file: mapped, not loaded.
     token_mask : torch.Tensor or None
         Shape ``[n_rows, n_tokens]``, bool, True where a token is real. None: all are.
     item_tokens : numpy.ndarray
-        Shape ``[n_rows]``, dtype object, the item token (str) of each row.
+        Shape ``[n_rows]``, dtype object, the item token (str) of each row; each occurs once.
     info : FeatureInfo
         How the features were made.
     name : str
@@ -89,11 +86,6 @@ class FeatureSource:
     reopen, remap : tuple, callable or None
         Function and arguments that open this source again, which a pickled one holds instead of
         the values; and what maps the values anew. None for a source in memory.
-
-    Raises
-    ------
-    UserError
-        If the shapes do not fit each other, or an item token occurs twice.
     """
 
     values: torch.Tensor = field(repr=False)
@@ -105,27 +97,6 @@ class FeatureSource:
     fingerprint: str = ""
     reopen: tuple[Callable[..., FeatureSource], tuple[Any, ...]] | None = None
     remap: Callable[[], torch.Tensor] | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        name, shape, n_rows = self.name, list(self.values.shape), len(self.item_tokens)
-        if len(shape) != 3 or 0 in shape:
-            raise UserError(
-                f"The values of {name} have shape {shape}, but must have shape "
-                "[n_items, n_tokens, dim] with no axis of length 0.",
-                "Store one vector of length dim for each token of each item.",
-            )
-        if shape[0] != n_rows:
-            raise UserError(
-                f"{name} has values for {shape[0]} items, but {n_rows} item tokens.",
-                "Give one item token for each row of the values, in the same order.",
-            )
-        if self.token_mask is not None and list(self.token_mask.shape) != shape[:2]:
-            raise UserError(
-                f"The token_mask of {name} has shape {list(self.token_mask.shape)}, but the values "
-                f"have {shape[1]} tokens for each of {n_rows} items.",
-                f"Give a mask of shape {shape[:2]}.",
-            )
-        check_unique(name, self.item_tokens)
 
     def __len__(self) -> int:
         return len(self.item_tokens)
@@ -152,21 +123,7 @@ class FeatureSource:
 
         mask = None if self.token_mask is None else self.token_mask.numpy()
         dtype = self.values[:0].numpy().dtype
-        shape = tuple(self.values.shape)
-        return Rows(self.item_tokens, shape, dtype, self.info, chunks, mask)
-
-
-def check_unique(name: str, item_tokens: np.ndarray) -> None:
-    """Raise a UserError that names the first item token that stands in two rows."""
-    repeated = pd.Index(item_tokens, dtype=object).duplicated()
-    if repeated.any():
-        token = item_tokens[repeated][0]
-        rows = np.flatnonzero(item_tokens == token)
-        raise UserError(
-            f"{repeated.sum()} rows of {name} repeat an item that has a row already: first item "
-            f"{token!r}, in rows {rows[0]} and {rows[1]}.",
-            "Keep one row for each item.",
-        )
+        return Rows(self.item_tokens, tuple(self.values.shape), dtype, self.info, chunks, mask)
 
 
 def rows_at_once(row_bytes: int) -> int:
@@ -190,39 +147,45 @@ def from_array(
         Shape ``[n_rows, n_tokens, dim]`` or ``[n_rows, dim]`` (one token), float16 or float32.
         Not copied.
     item_tokens : sequence of str
-        The item token of each row.
-    info : FeatureInfo
-        How the features were made.
+        Shape ``[n_rows]``, the items as the dataset's ``.inter`` file names them, each once.
     token_mask : torch.Tensor or numpy.ndarray, optional
         Shape ``[n_rows, n_tokens]``, bool or integer, nonzero where a token is real.
-    name : str
-        What error messages call this source.
-    **of_file
-        The other fields of :class:`FeatureSource`.
-
-    Returns
-    -------
-    FeatureSource
+    info, name, **of_file
+        The other attributes of :class:`FeatureSource`.
 
     Raises
     ------
     UserError
         If a shape or dtype is wrong, or an item token occurs twice.
     """
+    values, tokens = as_tensor(name, values), as_item_tokens(name, item_tokens)
+    shape = list(values.shape)
+    if len(shape) != 3 or 0 in shape:
+        raise UserError(
+            f"The values of {name} have shape {shape}, but must have shape "
+            "[n_items, n_tokens, dim] with no axis of length 0.",
+            "Store one vector of length dim for each token of each item.",
+        )
+    if shape[0] != len(tokens):
+        raise UserError(
+            f"{name} has values for {shape[0]} items, but {len(tokens)} item tokens.",
+            "Give one item token for each row of the values, in the same order.",
+        )
     mask = None if token_mask is None else torch.as_tensor(token_mask)
     if mask is not None and (mask.is_floating_point() or mask.is_complex()):
         raise UserError(
             f"The token_mask of {name} has dtype {mask.dtype}, but must be bool or an integer.",
             "Store 1 where a token is real and 0 where it is padding.",
         )
-    return FeatureSource(
-        values=as_tensor(name, values),
-        token_mask=mask if mask is None or mask.dtype == torch.bool else mask != 0,
-        item_tokens=as_item_tokens(name, item_tokens),
-        info=info,
-        name=name,
-        **of_file,
-    )
+    if mask is not None and list(mask.shape) != shape[:2]:
+        raise UserError(
+            f"The token_mask of {name} has shape {list(mask.shape)}, but the values have "
+            f"{shape[1]} tokens for each of {shape[0]} items.",
+            f"Give a mask of shape {shape[:2]}.",
+        )
+    check_unique(name, tokens)
+    mask = None if mask is None else mask.bool()
+    return FeatureSource(values, mask, tokens, info, name, **of_file)
 
 
 def as_tensor(name: str, values: torch.Tensor | np.ndarray) -> torch.Tensor:
@@ -255,3 +218,16 @@ def as_item_tokens(name: str, item_tokens: Sequence[str] | np.ndarray) -> np.nda
                 f"The item token {token!r} of {name} (row {row}) holds a NUL.", _AS_IN_DATASET
             )
     return tokens
+
+
+def check_unique(name: str, item_tokens: np.ndarray) -> None:
+    """Raise a UserError that names the first item token that stands in two rows."""
+    repeated = pd.Index(item_tokens, dtype=object).duplicated()
+    if repeated.any():
+        token = item_tokens[repeated][0]
+        rows = np.flatnonzero(item_tokens == token)
+        raise UserError(
+            f"{repeated.sum()} rows of {name} repeat an item that has a row already: first item "
+            f"{token!r}, in rows {rows[0]} and {rows[1]}.",
+            "Keep one row for each item.",
+        )

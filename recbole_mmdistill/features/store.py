@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,12 @@ from ..files import replacing
 from .packing import pack_strings, unpack_strings
 from .source import FeatureInfo, FeatureSource, Rows, as_item_tokens, as_tensor, from_array
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = "1"
 HASH_BYTES = 16
-_REQUIRED = {"values", "item_tokens", "item_token_offsets"}
 _REMAKE = "Make the file again, or fetch a whole copy of it."
+_INFO = {field.name for field in fields(FeatureInfo)}
 _DTYPES = {"float16": "F16", "float32": "F32", "uint8": "U8", "int64": "I64", "bool": "BOOL"}
+_HASHED = ("item_token_offsets", "item_tokens", "token_mask")  # before the values, in this order
 
 
 def write_features(
@@ -52,15 +54,8 @@ def write_features(
     ----------
     path : str or pathlib.Path
         The file, by custom ``<dataset>.<modality>.safetensors``. Folders are made as needed.
-    values : torch.Tensor or numpy.ndarray
-        Shape ``[n_items, n_tokens, dim]`` or ``[n_items, dim]`` (one token), float16 or float32;
-        stored in the dtype given.
-    item_tokens : sequence of str
-        Shape ``[n_items]``, each item once, as in the dataset's ``.inter`` file.
-    info : FeatureInfo
-        How the features were made.
-    token_mask : torch.Tensor or numpy.ndarray, optional
-        Shape ``[n_items, n_tokens]``, nonzero where a token is real.
+    values, item_tokens, info, token_mask
+        As of :func:`.from_array`; values are stored in the dtype given.
 
     Raises
     ------
@@ -88,32 +83,36 @@ def write_rows(path: str | Path, rows: Rows, input_hashes: np.ndarray | None = N
             f"An item token for {path} is not valid Unicode ({error.reason}).",
             "Read the item tokens from a file in UTF-8.",
         ) from None
-    optional = {"input_hashes": input_hashes, "token_mask": rows.token_mask}
-    after = {key: array for key, array in optional.items() if array is not None}
-    after = dict(sorted({**after, "item_tokens": token_bytes}.items()))
     # The widest numbers come first, so that each tensor is aligned to its dtype.
-    arrays: dict[str, Rows | np.ndarray] = {"item_token_offsets": offsets, "values": rows, **after}
+    tensors: dict[str, Any] = {
+        "item_token_offsets": offsets,
+        "values": rows,
+        "input_hashes": input_hashes,
+        "item_tokens": token_bytes,
+        "token_mask": rows.token_mask,
+    }
+    tensors = {key: tensor for key, tensor in tensors.items() if tensor is not None}
     entries: dict[str, dict[str, Any]] = {}
     end = 0
-    for key, of_key in arrays.items():
-        begin, end = end, end + int(np.prod(of_key.shape)) * of_key.dtype.itemsize
-        dtype = _DTYPES[of_key.dtype.name]
-        entries[key] = {"dtype": dtype, "shape": [*of_key.shape], "data_offsets": [begin, end]}
-    digest = _digest({"item_token_offsets": offsets, **after}, rows)
+    for key, tensor in tensors.items():
+        begin, end = end, end + math.prod(tensor.shape) * tensor.dtype.itemsize
+        dtype = _DTYPES[tensor.dtype.name]
+        entries[key] = {"dtype": dtype, "shape": [*tensor.shape], "data_offsets": [begin, end]}
+    digest = _digest(tensors, rows)
     try:
         with replacing(path) as file:
-            file.write(_header(rows.info, "0" * 64, entries))
-            file.write(offsets.data)
-            left = int(np.prod(rows.shape)) * rows.dtype.itemsize
-            for chunk in rows.chunks():
-                data = _bytes_of(chunk.astype(rows.dtype, copy=False))
-                left -= len(data)
-                file.write(data)
-                digest.update(data)
-            if left != 0:
-                raise ValueError(f"the chunks differ from {[*rows.shape]} by {left} bytes")
-            for array in after.values():
-                file.write(_bytes_of(array))
+            header = _header(rows.info, "0" * 64, entries)
+            file.write(header)
+            for key, tensor in tensors.items():
+                if key != "values":
+                    file.write(_bytes_of(tensor))
+                    continue
+                for chunk in rows.chunks():
+                    data = _bytes_of(chunk.astype(rows.dtype, copy=False))
+                    file.write(data)
+                    digest.update(data)
+            if file.tell() != len(header) + end:
+                raise ValueError(f"the chunks are not of shape {[*rows.shape]}")
             file.seek(0)
             file.write(_header(rows.info, digest.hexdigest(), entries))
     except OSError as error:
@@ -126,7 +125,7 @@ def _header(info: FeatureInfo, content_hash: str, entries: dict[str, Any]) -> by
     """Give the header of a safetensors file; its length does not depend on the hash."""
     metadata = asdict(info) | {
         "source_fields": json.dumps(info.source_fields, ensure_ascii=False),
-        "format_version": str(FORMAT_VERSION),
+        "format_version": FORMAT_VERSION,
         "content_hash": content_hash,
     }
     text = json.dumps({"__metadata__": metadata, **entries}, ensure_ascii=False).encode()
@@ -136,11 +135,6 @@ def _header(info: FeatureInfo, content_hash: str, entries: dict[str, Any]) -> by
 
 def open_features(path: str | Path) -> FeatureSource:
     """Open a feature file, mapped into memory: cheap for any size, pages are read when used.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file.
 
     Returns
     -------
@@ -154,12 +148,25 @@ def open_features(path: str | Path) -> FeatureSource:
     """
     path = Path(path).absolute()
     with _open(path) as file:
-        metadata = _metadata(path, file)
+        metadata = file.metadata() or {}
+        lacking = sorted({"content_hash", "format_version", *_INFO} - metadata.keys())
+        lacking += sorted({"values", "item_tokens", "item_token_offsets"} - {*file.keys()})
+        if lacking:
+            raise UserError(
+                f"{path} is a safetensors file but no feature file: it lacks {', '.join(lacking)}.",
+                "Write feature files with recbole_mmdistill.features.write_features.",
+            )
+        packed = [file.get_tensor(key).numpy() for key in ("item_tokens", "item_token_offsets")]
         mask = file.get_tensor("token_mask") if "token_mask" in file.keys() else None
-        packed = [file.get_tensor(key) for key in ("item_tokens", "item_token_offsets")]
         values = file.get_tensor("values")
+    if metadata["format_version"] != FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format version {metadata['format_version'][:20]}, but only version "
+            f"{FORMAT_VERSION} can be read.",
+            "Update recbole_mmdistill, or make the file again with the version installed.",
+        )
     try:
-        item_tokens = unpack_strings(*(array.numpy() for array in packed))
+        item_tokens = unpack_strings(*packed)
     except (ValueError, TypeError) as error:
         raise UserError(f"The item tokens of {path} are damaged: {error}.", _REMAKE) from None
     if mask is not None and mask.dtype == torch.bool:
@@ -197,11 +204,6 @@ def read_input_hashes(source: FeatureSource) -> np.ndarray | None:
 def verify_features(path: str | Path) -> None:
     """Read a feature file to its end and check that it is still what was written.
 
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file.
-
     Raises
     ------
     UserError
@@ -209,11 +211,9 @@ def verify_features(path: str | Path) -> None:
     """
     source = open_features(path)
     assert source.path is not None
-    with _open(source.path) as file:
-        keys = {"item_token_offsets", "item_tokens", "token_mask"} & {*file.keys()}
-        small = {key: file.get_tensor(key).numpy() for key in keys}
     rows = source.rows()
-    digest = _digest(small, rows)
+    small = {key: _tensor(source.path, key) for key in _HASHED}
+    digest = _digest({key: t.numpy() for key, t in small.items() if t is not None}, rows)
     for chunk in rows.chunks():
         digest.update(_bytes_of(chunk))
     found, written = digest.hexdigest(), source.fingerprint
@@ -252,47 +252,26 @@ def _tensor(path: Path, key: str) -> Any:
         return file.get_tensor(key) if key in file.keys() else None
 
 
-def _metadata(path: Path, file: Any) -> dict[str, str]:
-    """Give the metadata of a file, once it is certain that it is a feature file."""
-    metadata = file.metadata() or {}
-    required = {"content_hash", *asdict(FeatureInfo(""))}
-    lacking = sorted(required - metadata.keys()) + sorted(_REQUIRED - {*file.keys()})
-    if lacking:
-        raise UserError(
-            f"{path} is a safetensors file but no feature file: it lacks {', '.join(lacking)}.",
-            "Write feature files with recbole_mmdistill.features.write_features.",
-        )
-    if metadata["format_version"] != str(FORMAT_VERSION):
-        raise UserError(
-            f"{path} has format version {metadata['format_version'][:20]}, but only version "
-            f"{FORMAT_VERSION} can be read.",
-            "Update recbole_mmdistill, or make the file again with the version installed.",
-        )
-    return metadata
-
-
 def _info(path: Path, metadata: dict[str, str]) -> FeatureInfo:
+    text = metadata["source_fields"]
     try:
-        fields = json.loads(metadata["source_fields"])
+        listed = json.loads(text)
     except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(field, str) for field in listed):
         raise UserError(
-            f"The source_fields of {path} are {metadata['source_fields'][:100]!r}, no JSON list of "
-            "strings.",
-            _REMAKE,
+            f"The source_fields of {path} are {text[:100]!r}, no JSON list of strings.", _REMAKE
         )
-    names = ("modality", "encoder", "weights_hash", "pooling", "preprocessing")
-    made: dict[str, Any] = {name: metadata[name] for name in names}
-    return FeatureInfo(**made, source_fields=tuple(fields))
+    given: dict[str, Any] = {name: metadata[name] for name in _INFO}
+    return FeatureInfo(**given | {"source_fields": tuple(listed)})
 
 
-def _digest(arrays: dict[str, np.ndarray], rows: Rows) -> Any:
+def _digest(tensors: dict[str, Any], rows: Rows) -> Any:
     """Begin the content's hash: all but the values, for which it has dtype and shape."""
     digest = hashlib.sha256()
-    for key in ("item_token_offsets", "item_tokens", "token_mask"):
-        if key in arrays:
-            array = arrays[key]
+    for key in _HASHED:
+        if key in tensors:
+            array = tensors[key]
             digest.update(f"{key} {array.dtype.name} {list(array.shape)}\n".encode())
             digest.update(_bytes_of(array))
     digest.update(f"values {rows.dtype.name} {list(rows.shape)}\n".encode())

@@ -158,7 +158,7 @@ class Report:
             f"times: {self.times}",
             f"  {span(numbers['first_ns'], numbers['last_ns'])}" if "time" in self._picks else "",
             f"read {self.tally.read:,} rows",
-            *_dropped(self.tally),
+            *dropped_lines(self.tally),
             f"wrote {self._folder / self._dataset}.inter: {numbers['rows']:,} rows, "
             f"{numbers['users']:,} users, {numbers['items']:,} items",
             *(f"  {said}: {numbers[key]:,}" for key, said in _REMARKS.items() if numbers[key]),
@@ -172,7 +172,7 @@ class Report:
             rows = self.item_statistics["rows"]
             lines += [
                 f"read {self.item_tally.read:,} rows of items",
-                *_dropped(self.item_tally),
+                *dropped_lines(self.item_tally),
                 f"wrote {self._folder / self._dataset}.item: {rows:,} items",
             ]
             for key, said in _LACKING.items():
@@ -267,7 +267,8 @@ def _source(table: Table, tally: Tally) -> dict[str, Any]:
     }
 
 
-def _dropped(tally: Tally) -> list[str]:
+def dropped_lines(tally: Tally) -> list[str]:
+    """Say in a line for each kind what was dropped, and what was kept with a remark."""
     lines = [_line("dropped", count, _DROPPED.get(k, k)) for k, count in tally.dropped.items()]
     return lines + [_line("kept", count, _NOTED.get(k, k)) for k, count in tally.noted.items()]
 

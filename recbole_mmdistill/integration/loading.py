@@ -147,6 +147,10 @@ def _fill(model: Any, saved: Mapping[str, Any], config: Any, path: Any) -> None:
             other = None  # computed from the weights when asked for
     try:
         model.load_state_dict(state)
+        field = config["ITEM_ID_FIELD"]
+        n_known = len(old.get(field, ()))
+        if n_known < len(tokens.get(field, ())) and hasattr(model, "start_items"):
+            model.start_items(config, n_known)
         model.load_other_parameter(
             checkpoint.map_tensors(lambda tensor: tensor.to(config["device"]), other)
         )

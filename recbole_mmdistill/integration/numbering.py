@@ -155,6 +155,34 @@ def check_same(config: Any, tokens: Vocabulary | None, path: Any) -> None:
             )
 
 
+def shrink(
+    saved: Mapping[str, Tensor], model: torch.nn.Module, kept: np.ndarray
+) -> dict[str, Tensor]:
+    """Take the rows of some items out of a checkpoint's tensors.
+
+    Parameters
+    ----------
+    saved : Mapping of str to Tensor
+        The checkpoint's ``state_dict``.
+    model : torch.nn.Module
+        Made for the items that are left.
+    kept : numpy.ndarray
+        bool ``[n_items]``, which are left; fewer than all.
+
+    Returns
+    -------
+    dict of str to Tensor
+        To load into the model.
+    """
+    rows = torch.from_numpy(np.flatnonzero(kept))
+    fewer = dict(saved)
+    for name, fresh in model.state_dict().items():
+        known = saved.get(name)
+        if known is not None and known.shape == (len(kept), *fresh.shape[1:]) != fresh.shape:
+            fewer[name] = known[rows]
+    return fewer
+
+
 def grow(
     saved: Mapping[str, Tensor],
     model: torch.nn.Module,

@@ -13,7 +13,7 @@ import numpy as np
 from ..datasets import dataset_folder
 from ..errors import UserError
 from ..settings import DERIVED, Checked, check_settings
-from . import numbering
+from . import added, numbering
 from .config import make_config
 
 # Of the machine and of one start of a run: no part of what a checkpoint says.
@@ -136,4 +136,5 @@ def config_of(saved: Mapping[str, Any], path: str | Path, with_data: bool = True
         raise UserError(f"The options of {path} cannot be ({reason}).", OTHER) from error
     if saved["vocabulary"] is not None:
         numbering.number_as(config, saved["vocabulary"])
+    config.added_features = added.features_of(saved, path)
     return config

@@ -204,6 +204,8 @@ def _check_alike(saved: Mapping[str, Any], config: Any, files: Any, path: Any) -
         for name in ("model", "dataset")
         if config[name] != saved[name]
     ]
+    if "optimizer" not in saved:
+        wrong.append("its items were changed after the training")
     now, before = options_of(config), saved["options"]
     if not wrong:
         wrong = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import torch
 
 from ..datasets import dataset_folder
 from ..errors import UserError
-from ..features import align_features, find_features
+from ..features import align_features, find_features, join_features
 from ..features.locate import PRELOADED
 from .loading import compare_features, load
 from .options import OTHER, config_of
@@ -73,12 +74,76 @@ def load_trained(path: str | Path) -> Trained:
     UserError
         The checkpoint is refused, or its feature files are not there or of another kind.
     """
+    return trained_of(load(path), path)
+
+
+def trained_of(saved: Mapping[str, Any], path: str | Path) -> Trained:
+    """Make a model for use alone of what a checkpoint holds.
+
+    Parameters
+    ----------
+    saved : Mapping
+        As :func:`~.loading.load` gives it.
+    path : str or Path
+        The checkpoint.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    UserError
+        As for :func:`load_trained`.
+    """
+    empty = model_of(saved, path)
+    hashes = {name: table.hash_items() for name, table in empty.features.items()}
+    compare_features(saved, hashes, path)
+    fill(empty.model, saved["state_dict"], path)
+    return Trained(empty.model.eval(), empty.config, empty.items, Path(path))
+
+
+class Unfilled(NamedTuple):
+    """A model as a checkpoint describes it, whose weights are of no meaning yet.
+
+    Attributes
+    ----------
+    model, config, items
+        As :class:`Trained` has them.
+    features : dict of str to AlignedFeatures
+        By modality.
+    """
+
+    model: Any
+    config: Any
+    items: np.ndarray
+    features: dict[str, Any]
+
+
+def model_of(saved: Mapping[str, Any], path: str | Path) -> Unfilled:
+    """Make the model that a checkpoint is of, for its items.
+
+    Parameters
+    ----------
+    saved : Mapping
+        As :func:`~.loading.load` gives it.
+    path : str or Path
+        The checkpoint.
+
+    Returns
+    -------
+    Unfilled
+
+    Raises
+    ------
+    UserError
+        It does not know its items, or is no sequential model, or its features are not there.
+    """
     from recbole.model.abstract_recommender import SequentialRecommender
     from recbole.utils import get_model
 
     from ..model.whitening import without_fitting
 
-    saved = load(path)
     if saved["vocabulary"] is None:
         raise UserError(f"The checkpoint {path} does not know its items.", OTHER)
     config = config_of(saved, path, with_data=False)
@@ -93,15 +158,30 @@ def load_trained(path: str | Path) -> Trained:
         raise UserError(f"The checkpoint {path} does not know its items.", OTHER)
     items = tokens[config["ITEM_ID_FIELD"]]
     features = _features(saved, config, items)
-    compare_features(saved, {name: f.hash_items() for name, f in features.items()}, path)
+    with _fitting(path), without_fitting():
+        model = kind(config, _dataset(config, tokens, features)).to(config["device"])
+    return Unfilled(model, config, items, features)
+
+
+def fill(model: Any, state: Mapping[str, Any], path: str | Path) -> None:
+    """Load weights into a model.
+
+    Raises
+    ------
+    UserError
+        They are of another one.
+    """
+    with _fitting(path):
+        model.load_state_dict(state)
+
+
+@contextmanager
+def _fitting(path: str | Path) -> Iterator[None]:
     try:
-        with without_fitting():
-            model = kind(config, _dataset(config, tokens, features)).to(config["device"])
-        model.load_state_dict(saved["state_dict"])
+        yield
     except (RuntimeError, AttributeError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"The checkpoint {path} does not fit its model: {reason}.", OTHER) from None
-    return Trained(model.eval(), config, items, Path(path))
 
 
 def read_interactions(trained: Trained) -> Interactions:
@@ -165,10 +245,11 @@ def _features(saved: Mapping[str, Any], config: Any, items: np.ndarray) -> dict[
     found = {}
     for modality in [modalities] if isinstance(modalities, str) else modalities:
         source = find_features(config["dataset"], modality, Path(config["data_path"]), given)
-        aligned = align_features(source, items)
+        aligned = align_features(join_features(source, config.added_features.get(modality)), items)
         hashes = saved["features"].get(modality)
         if (config["missing_features"] or {}).get(modality) and hashes is not None:
-            aligned = aligned.without(torch.from_numpy(hashes == 0))
+            held_back = np.pad(hashes == 0, (0, len(items) - len(hashes)))
+            aligned = aligned.without(torch.from_numpy(held_back))
         found[modality] = aligned
     return found
 

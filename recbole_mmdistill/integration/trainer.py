@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from .fixes import extends
-from .watching import follow_branches, record_branches
+from .monitoring import follow_branches, record_branches
 
 _TRAINER = "recbole.trainer.trainer:Trainer"
 

@@ -57,6 +57,10 @@ class WeightAverage(nn.Module):
         for of_row in self._log_decay_of.values():
             of_row.fill_(self._log_decay)
 
+    def average_of(self, name: str) -> Tensor:
+        """Give the average of a parameter of the network, by its name."""
+        return self.get_buffer(_key(name))
+
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Take the network's parameters as they are now into the average."""
@@ -66,7 +70,7 @@ class WeightAverage(nn.Module):
         names, weights = zip(
             *((n, w) for n, w in network.named_parameters() if n not in self._log_decay_of)
         )
-        averages = [self.get_buffer(_key(name)) for name in names]
+        averages = [self.average_of(name) for name in names]
         torch._foreach_lerp_(averages, [weight.detach() for weight in weights], 1 - decay)
         self._log_decay += math.log(decay) if decay else -math.inf
         for name, table in _tables(network):
@@ -89,7 +93,7 @@ class WeightAverage(nn.Module):
 
     def _approach(self, name: str, weight: Tensor, row: Tensor) -> None:
         """Bring the averages of some rows ``[n]`` to where the steps since have brought them."""
-        of_row, average = self._log_decay_of[name], self.get_buffer(_key(name))
+        of_row, average = self._log_decay_of[name], self.average_of(name)
         left = (self._log_decay - of_row[row]).exp().to(average.dtype)[:, None]
         average.index_copy_(0, row, torch.lerp(weight[row], average[row], left))
         of_row.index_fill_(0, row, self._log_decay)
@@ -111,9 +115,34 @@ class WeightAverage(nn.Module):
         self.complete(network)
         copies: dict[int, Any] = {id(buffer): buffer for buffer in network.buffers()}
         for name, parameter in network.named_parameters():
-            average = self.get_buffer(_key(name))
+            average = self.average_of(name)
             copies[id(parameter)] = nn.Parameter(average, requires_grad=False)
         return copy.deepcopy(network, copies)
+
+
+def left_by_decay(n_steps: int, per_step: float, decay: float) -> tuple[float, float]:
+    """Say what is left of a weight that no gradient changes, and of its average.
+
+    Parameters
+    ----------
+    n_steps : int
+        Steps of the training.
+    per_step : float
+        What a step's weight decay leaves.
+    decay : float
+        Of the average, see :class:`WeightAverage`.
+
+    Returns
+    -------
+    weight, average : float
+        Factors of where it began.
+    """
+    weight = average = 1.0
+    for step in range(1, n_steps + 1):
+        weight *= per_step
+        share = min(decay, step / (step + _LEAD))
+        average = share * average + (1 - share) * weight
+    return weight, average
 
 
 def _tables(network: nn.Module) -> list[tuple[str, RowEmbedding]]:

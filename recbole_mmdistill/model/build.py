@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from logging import getLogger
 from typing import Any
 
 import torch
@@ -27,9 +28,10 @@ from .objective import Objective
 from .registry import Registry, constructor_parameters
 from .repeats import RepeatBias
 from .rows import RowEmbedding, updates_rows
-from .sequence_encoder import SEQUENCE_ENCODERS
+from .sequence_encoder import SEQUENCE_ENCODERS, SequenceEncoder
 from .user_encoder import USER_ENCODERS, UserEncoder
-from .whitening import is_fitting
+from .whitening import is_fitting, whitened_width
+from .widths import AUTO, resolve_widths
 
 _ITEMS_AT_ONCE = 65_536
 
@@ -93,26 +95,35 @@ def build_network(config: Mapping[str, Any], features: Mapping[str, Any], n_item
     -------
     Network
     """
-    hidden_size, std = config["hidden_size"], config["initializer_range"]
-    source_embedding = {
-        name: SourceEmbedding(table, hidden_size, int(config["feature_whitening"]))
-        for name, table in features.items()
-    }
+    std, whitening = config["initializer_range"], int(config["feature_whitening"])
     name = config["item_encoder"]
     sources = ([ID] if config["use_id"] else []) + list(features)
-    arguments = keyword_arguments(ITEM_ENCODERS, name, config, sources=sources)
+    widths = _source_widths(config, sources, features)
+    source_embedding = {
+        name: SourceEmbedding(table, widths[name], whitening) for name, table in features.items()
+    }
+    given: dict[str, Any] = {"sources": sources}
+    if not _takes_widths(name):
+        given["hidden_size"] = widths[sources[0]]
+    arguments = keyword_arguments(ITEM_ENCODERS, name, config, **given, widths=widths)
     item_encoder = ITEM_ENCODERS[name](**arguments)
     branches = item_encoder.branches
 
     name = config["sequence_encoder"]
     max_length = config["MAX_ITEM_LIST_LENGTH"]
-    arguments = keyword_arguments(SEQUENCE_ENCODERS, name, config, max_length=max_length)
+    sequence_encoder = SEQUENCE_ENCODERS[name]
+
+    def make_encoder(hidden_size: int, **stacked: int) -> SequenceEncoder:
+        given = {"max_length": max_length, "hidden_size": hidden_size}
+        arguments = keyword_arguments(SEQUENCE_ENCODERS, name, config, **given)
+        return sequence_encoder(**arguments, **stacked)
+
     groups = USER_ENCODERS[config["user_encoder"]](branches)
-    encoder_class = SEQUENCE_ENCODERS[name]
     user_encoder = UserEncoder(
         groups,
-        partial(encoder_class, **arguments),
-        is_stackable=bool(vars(encoder_class).get("is_stackable")),
+        item_encoder.branch_widths,
+        make_encoder,
+        is_stackable=bool(vars(sequence_encoder).get("is_stackable")),
     )
 
     for module in (*source_embedding.values(), item_encoder, user_encoder):
@@ -128,10 +139,8 @@ def build_network(config: Mapping[str, Any], features: Mapping[str, Any], n_item
             torch.device(config["device"]).type,
             alone="single_spec" not in config or config["single_spec"],
         )
-        id_embedding = (RowEmbedding if in_rows else nn.Embedding)(n_items, hidden_size)
-        how = config["id_init"]
-        chosen = [embed for name, embed in source_embedding.items() if how in (MEAN, name)]
-        init_id_embedding(id_embedding, chosen, std)
+        id_embedding = (RowEmbedding if in_rows else nn.Embedding)(n_items, widths[ID])
+        init_id_embedding(id_embedding, _sources_of_ids(config, source_embedding), std)
     return Network(
         source_embedding=source_embedding,
         id_embedding=id_embedding,
@@ -145,6 +154,30 @@ def build_network(config: Mapping[str, Any], features: Mapping[str, Any], n_item
     )
 
 
+def _source_widths(
+    config: Mapping[str, Any], sources: list[str], features: Mapping[str, Any]
+) -> dict[str, int]:
+    widths = resolve_widths(
+        sources,
+        config["branch_width"],
+        config["hidden_size"],
+        {
+            name: whitened_width(table.values.size(-1), int(config["feature_whitening"]))
+            for name, table in features.items()
+        },
+        config["n_heads"],
+    )
+    if not _takes_widths(config["item_encoder"]):
+        widths = dict.fromkeys(widths, max(widths.values()))
+    if config["branch_width"] == AUTO:
+        getLogger().info(f"branch_width auto is {widths}")
+    return widths
+
+
+def _takes_widths(item_encoder: str) -> bool:
+    return bool(vars(ITEM_ENCODERS[item_encoder]).get("takes_widths"))
+
+
 @torch.no_grad()
 def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], std: float) -> None:
     """Draw an ID embedding, or let it begin with the mean of items' features.
@@ -152,7 +185,7 @@ def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], s
     Parameters
     ----------
     embedding : nn.Embedding
-        ``[n_items, hidden_size]``; item 0 is the padding.
+        ``[n_items, width]``; item 0 is the padding.
     sources : list of SourceEmbedding
         Modalities whose features, reduced to the width, are averaged; items that have none of
         them are drawn from a normal distribution; so are all if the list is empty, or if a
@@ -163,10 +196,10 @@ def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], s
     weight = embedding.weight
     weight.normal_(std=std)
     if sources and is_fitting():
-        width, n_items = embedding.embedding_dim, embedding.num_embeddings
-        mean = torch.empty(n_items, width)
-        is_known = torch.empty(n_items, dtype=torch.bool)
-        for item in torch.arange(n_items).split(_ITEMS_AT_ONCE):
+        width, n_items, on = embedding.embedding_dim, embedding.num_embeddings, weight.device
+        mean = torch.empty(n_items, width, device=on)
+        is_known = torch.empty(n_items, dtype=torch.bool, device=on)
+        for item in torch.arange(n_items, device=on).split(_ITEMS_AT_ONCE):
             parts = torch.stack([source.reduced(item, width) for source in sources])
             known = parts.abs().sum(-1) > 0
             mean[item] = parts.sum(0) / known.sum(0).clamp(min=1)[:, None]
@@ -175,6 +208,41 @@ def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], s
             mean *= std / mean[is_known].std().clamp(min=1e-12)
             torch.where(is_known[:, None], mean, weight, out=weight)
     weight[0] = 0
+
+
+def _sources_of_ids(
+    config: Mapping[str, Any], source_embedding: Mapping[str, SourceEmbedding]
+) -> list[SourceEmbedding]:
+    how = config["id_init"]
+    return [embed for name, embed in source_embedding.items() if how in (MEAN, name)]
+
+
+@torch.no_grad()
+def start_of_ids(network: Network, config: Mapping[str, Any]) -> torch.Tensor:
+    """Give the IDs with which a training of a network's items would begin, always the same.
+
+    Parameters
+    ----------
+    network : Network
+        Whose features are whitened as they were in training; ID is one of its sources.
+    config : Mapping of str to object
+        Its options.
+
+    Returns
+    -------
+    Tensor
+        ``[n_items, hidden_size]``.
+    """
+    assert network.id_embedding is not None
+    weight = network.id_embedding.weight
+    sources: Any = network.source_embedding
+    with torch.random.fork_rng():
+        torch.manual_seed(config["seed"])
+        start = nn.Embedding(weight.size(0), weight.size(1), device=weight.device)
+        init_id_embedding(
+            start, _sources_of_ids(config, dict(sources.items())), config["initializer_range"]
+        )
+    return start.weight.detach()
 
 
 def build_sampler(config: Mapping[str, Any], n_items: int) -> CandidateSampler:

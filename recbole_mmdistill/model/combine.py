@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .item_encoder import ID
+from .widths import BranchTensor, by_width
 
 LEARNED = "learned"
 
@@ -114,7 +115,7 @@ class Combination(nn.Module):
         return weight if self.log_sharpness is None else weight * self.log_sharpness.exp()
 
 
-def centre(vectors: Tensor, counts: Tensor) -> Tensor:
+def centre(vectors: BranchTensor, counts: Tensor) -> BranchTensor:
     """Take the mean of each branch's vectors from them.
 
     A softmax does not feel it, but scores of several branches can then be added up for items that
@@ -122,15 +123,15 @@ def centre(vectors: Tensor, counts: Tensor) -> Tensor:
 
     Parameters
     ----------
-    vectors : Tensor
-        ``[n_branches, n_items, hidden_size]``.
+    vectors : BranchTensor
+        ``[n_branches, n_items, width]``.
     counts : Tensor
         How often each of them counts, ``[n_branches, n_items]``: 0 if the item lacks the source.
 
     Returns
     -------
-    Tensor
+    BranchTensor
         Of the shape of ``vectors``.
     """
     share = counts / counts.sum(1, keepdim=True).clamp(min=1e-12)
-    return vectors - (share[:, None] @ vectors)
+    return by_width(lambda x, of_x: x - (of_x[:, None] @ x), vectors, share)

@@ -156,7 +156,7 @@ class SourceEmbedding(nn.Module):
     features : Features
         The modality's aligned features.
     hidden_size : int
-        The model's width.
+        Width of the tokens.
     whitening_dim : int
         Components to keep, see :class:`Whitening`.
     """

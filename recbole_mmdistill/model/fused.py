@@ -20,6 +20,7 @@ from . import device
 from .fused_distillation import FusedDistillation
 from .losses import Distillation
 from .step_scores import MASKED, StepScores
+from .widths import branch_slices, by_width, stacks
 
 _CPU_BLOCK = 2**19  # logits of all branches in a block: small enough for the cache
 _GPU_BLOCK = 2**26
@@ -67,13 +68,20 @@ def fused_loss(
     -------
     FusedLoss
     """
-    dtype = device.lower_precision(scores.user)
+    dtype = device.lower_precision(scores.target)
     if dtype is not None:
-        scores = replace(scores, user=scores.user.to(dtype), item=scores.item.to(dtype))
+        user, item = (by_width(lambda x: x.to(dtype), x) for x in (scores.user, scores.item))
+        scores = replace(scores, user=user, item=item)
     bias = None if scores.repeats is None else scores.repeats.bias
     weights = _Weights(kd_weight, ce_weight, mean_ce_weight, combination_weight)
     total, ce, kd = _BlockwiseLoss.apply(
-        scores.user, scores.item, scores.weight, bias, scores, distillation, weights
+        scores,
+        distillation,
+        weights,
+        scores.weight,
+        bias,
+        *stacks(scores.user),
+        *stacks(scores.item),
     )
     return FusedLoss(total, ce, kd)
 
@@ -91,21 +99,19 @@ class _BlockwiseLoss(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        user: Tensor,
-        item: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
         scores: StepScores,
         distillation: Distillation | None,
         weights: _Weights,
+        *learned: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        with device.full_precision(user):
-            block = _CPU_BLOCK if device.on_host(user) else _GPU_BLOCK
+        with device.full_precision(scores.target):
+            block = _CPU_BLOCK if device.on_host(scores.target) else _GPU_BLOCK
             sums = _Sums(scores, distillation, weights, block)
             for first in range(0, scores.n_rows, sums.n_block):
                 sums.add_block(slice(first, min(first + sums.n_block, scores.n_rows)))
             ce, mean_ce, kd = sums.losses()
-        ctx.save_for_backward(sums.grad_user, sums.grad_item, sums.grad_weight, sums.grad_bias)
+        gradients = sums.grad_weight, sums.grad_bias, *sums.grad_user, *sums.grad_item
+        ctx.save_for_backward(*gradients)
         total = weights.ce * ce.sum() + weights.kd * kd.sum()
         total = total + (weights.mean_ce or weights.combination) * mean_ce
         ctx.mark_non_differentiable(ce, kd)
@@ -114,14 +120,14 @@ class _BlockwiseLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         of = [None if grad is None else grads[0] * grad for grad in ctx.saved_tensors]
-        return *of, None, None, None
+        return None, None, None, *of
 
 
 class _Sums:
     """Loss and gradient as they add up over blocks of rows.
 
     In a block's tensors ``[n_block, n, n_candidates]`` the final score stands behind the branches
-    as if it were one more.
+    as if it were one more. Users, items and their gradients are in stacks.
     """
 
     def __init__(
@@ -132,8 +138,11 @@ class _Sums:
         most_logits: int,
     ) -> None:
         self.scores, self.weights = scores, weights
-        self.user, self.item = scores.user.detach(), scores.item.detach()
-        options: dict[str, Any] = {"dtype": torch.float32, "device": self.user.device}
+        self.user, self.item = (
+            [x.detach() for x in stacks(of)] for of in (scores.user, scores.item)
+        )
+        self.branches = branch_slices(scores.user)
+        options: dict[str, Any] = {"dtype": torch.float32, "device": scores.device}
         n_branches, n_rows = scores.n_branches, scores.n_rows
         # One branch alone is its own mean, and has nothing to learn from it.
         several = n_branches > 1
@@ -155,8 +164,8 @@ class _Sums:
             self.distilled = FusedDistillation(scores, distillation, self.n, weights.kd)
         # Of each row, minus the log-probabilities of the target.
         self.missed = torch.empty(n_rows, self.n, **options)
-        self.grad_user = torch.empty(self.user.shape, **options)
-        self.grad_item = torch.zeros(self.item.shape, **options)
+        self.grad_user = [torch.empty(user.shape, **options) for user in self.user]
+        self.grad_item = [torch.zeros(item.shape, **options) for item in self.item]
         # Of each branch's rows, those whose target has its source: the mean runs over these.
         self.valid = scores.valid.mT.float()
         self.n_valid = self.valid.sum(0).clamp(min=1)
@@ -228,14 +237,15 @@ class _Sums:
 
     def _write_logits(self, logits: Tensor, rows: slice) -> None:
         """Logits of the branches and of the final score, to ``[n_block, n, n_candidates]``."""
-        scores = self.scores
-        user, item, n_branches = self.user[:, rows], self.item.mT, scores.n_branches
+        scores, n_branches = self.scores, self.scores.n_branches
         offset = scores.row_offset(rows).detach()
         of_branch = logits[:, :n_branches].transpose(0, 1)
-        if user.dtype == torch.float32:
-            torch.baddbmm(offset.expand_as(of_branch), user, item, out=of_branch)
-        else:
-            torch.add(offset, torch.bmm(user, item), out=of_branch)
+        for branches, users, items in zip(self.branches, self.user, self.item):
+            user, item, of_width = users[:, rows], items.mT, of_branch[branches]
+            if user.dtype == torch.float32:
+                torch.baddbmm(offset.expand_as(of_width), user, item, out=of_width)
+            else:
+                torch.add(offset, torch.bmm(user, item), out=of_width)
         if self.mask is not None:
             of_branch += self.mask
         if self.n > n_branches:
@@ -248,11 +258,13 @@ class _Sums:
 
     def _add_products(self, gradient: Tensor, rows: slice) -> None:
         """What a block's gradient of the logits says of users and items."""
-        user = self.user[:, rows]
-        if user.dtype == torch.float32:
-            torch.bmm(gradient, self.item, out=self.grad_user[:, rows])
-            self.grad_item.baddbmm_(gradient.mT, user)
-        else:  # mixed precision: products of halves, sums of floats
-            gradient = gradient.to(user.dtype)
-            self.grad_user[:, rows] = torch.bmm(gradient, self.item)
-            self.grad_item += torch.bmm(gradient.mT, user)
+        of_stacks = zip(self.branches, self.user, self.item, self.grad_user, self.grad_item)
+        for branches, users, item, grad_user, grad_item in of_stacks:
+            user, of_width = users[:, rows], gradient[branches]
+            if user.dtype == torch.float32:
+                torch.bmm(of_width, item, out=grad_user[:, rows])
+                grad_item.baddbmm_(of_width.mT, user)
+            else:  # mixed precision: products of halves, sums of floats
+                of_width = of_width.to(user.dtype)
+                grad_user[:, rows] = torch.bmm(of_width, item)
+                grad_item += torch.bmm(of_width.mT, user)

@@ -72,7 +72,7 @@ class FusedDistillation:
         self.detaches_teacher = distillation.detach_teacher
         n_branches, n_rows = scores.n_branches, scores.n_rows
         self.pairs = tuple((n_branches if t is None else t, s) for t, s in distillation.pairs)
-        absent, on = scores.absent, scores.user.device
+        absent, on = scores.absent, scores.device
         self.sides = _find_sides(self.pairs, n, n_branches, absent is not None, on)
         self.n_sides = len(self.sides.branch)
         self.scale = kd_weight * self.tau / n_rows

@@ -15,14 +15,16 @@ from torch import Tensor
 from ..data.parts import TARGET_POSITION, TARGET_ROW
 from ..errors import UserError
 from . import device
-from .averaging import WeightAverage
-from .build import build_network, build_objective, build_sampler
+from .averaging import WeightAverage, left_by_decay
+from .build import build_network, build_objective, build_sampler, start_of_ids
 from .candidates import Catalogue
 from .earlier import stack_branches
 from .item_encoder import ID
 from .options import check_options
 from .positions import Positions, find_positions, last_items, positions_at
+from .rows import RowEmbedding
 from .scoring import Scorer, ScorerCache
+from .widths import BranchTensor
 
 
 class IDMMDistill(SequentialRecommender):
@@ -203,10 +205,40 @@ class IDMMDistill(SequentialRecommender):
         row = torch.arange(len(last), device=last.device)
         return item_seq, target_seq, positions_at(target_seq, row, last)
 
+    def start_items(self, config: Any, first: int) -> None:
+        """Let items have the IDs that training would leave them if nobody had chosen them.
+
+        These are those with which it would begin, as far as its weight decay leaves them.
+
+        Parameters
+        ----------
+        config : recbole.config.Config
+            The options.
+        first : int
+            Number of the first of them; all behind it follow.
+        """
+        if self.network.id_embedding is None:
+            return
+        start = start_of_ids(self.network, config)[first:]
+        per_step, average = 1.0, self.weight_average
+        in_rows = isinstance(self.network.id_embedding, RowEmbedding)
+        if config["learner"] in ("adamw", "sgd") and not in_rows:
+            per_step -= config["learning_rate"] * config["weight_decay"]
+        left = left_by_decay(
+            int(self.train_steps), per_step, 0.0 if average is None else average.decay
+        )
+        with torch.no_grad():
+            self.network.id_embedding.weight[first:] = start * left[0]
+            if average is not None:
+                average.average_of("id_embedding.weight")[first:] = start * left[1]
+
     # Prediction
 
-    def encode_items(self, item: Tensor) -> Tensor:
-        """Encode items: ids ``[n_items]`` to vectors ``[n_branches, n_items, hidden_size]``."""
+    def encode_items(self, item: Tensor) -> BranchTensor:
+        """Encode items: ids ``[n_items]`` to vectors ``[n_branches, n_items, width]``.
+
+        In stacks where the branches' widths differ, see :mod:`.widths`.
+        """
         return self.network.encode_items(item)
 
     @property
@@ -266,7 +298,7 @@ class IDMMDistill(SequentialRecommender):
         Returns
         -------
         Tensor
-            ``[n_items, n_scoring * hidden_size]``.
+            ``[n_items, sum of the scoring branches' widths]``.
         """
         return self.scorer.table(self._scoring)
 
@@ -286,7 +318,7 @@ class IDMMDistill(SequentialRecommender):
         Returns
         -------
         Tensor
-            ``[B, n_scoring * hidden_size]``.
+            ``[B, sum of the scoring branches' widths]``.
 
         Raises
         ------

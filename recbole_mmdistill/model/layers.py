@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from . import device
 from .stacked import LinearStack, PositionStack, layer_norm, linear, select
+from .widths import BranchTensor, by_width, stacks
 
 _CHUNK = 512  # rows: with an inner_size of 256 a buffer is 512 KiB, which stays in the cache
 
@@ -65,12 +67,14 @@ class SourceDropout(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Zero some of the vectors ``[n_branches, n_items, hidden_size]``; never an only source."""
-        if not self.training or self.p == 0 or len(vectors) == 1:
+    def forward(self, vectors: BranchTensor) -> BranchTensor:
+        """Zero some of the vectors ``[n_branches, n_items, width]``; never an only source."""
+        parts = stacks(vectors)
+        n_branches, one = sum(len(part) for part in parts), parts[0]
+        if not self.training or self.p == 0 or n_branches == 1:
             return vectors
-        keep = torch.rand(vectors.shape[:2], device=vectors.device) >= self.p
-        return vectors * keep[..., None]
+        keep = torch.rand((n_branches, one.size(1)), device=one.device) >= self.p
+        return by_width(lambda x, kept: x * kept[..., None], vectors, keep)
 
 
 class FeedForward(nn.Sequential):
@@ -281,8 +285,8 @@ def init_weights(module: nn.Module, initializer_range: float) -> None:
         nn.init.zeros_(module.bias)
 
 
-def gather_rows(tables: Tensor, index: Tensor) -> Tensor:
-    """The same rows of several tables ``[n_tables, n, d]``: ``[n_tables, *index.shape, d]``.
+def gather_rows(tables: Iterable[Tensor], index: Tensor) -> Tensor:
+    """The same rows of several tables ``[n, d]``: ``[n_tables, *index.shape, d]``.
 
     Embedding look-ups, because their backward pass is deterministic on CUDA and that of plain
     indexing is not.

@@ -65,7 +65,7 @@ class MeanCrossEntropy(Loss):
     def forward(self, scores: StepScores) -> Tensor:
         """See :class:`Loss`; a scalar."""
         if scores.n_branches == 1:
-            return scores.user.new_zeros(())
+            return scores.zeros()
         return F.cross_entropy(scores.mean_logits, scores.target)
 
 
@@ -124,7 +124,7 @@ class Distillation(Loss):
     def forward(self, scores: StepScores) -> Tensor:
         """See :class:`Loss`; ``[n_pairs]``."""
         if scores.n_branches == 1 or not self.pairs:
-            return scores.user.new_zeros(len(self.pairs))
+            return scores.zeros(len(self.pairs))
         return torch.stack([self._divergence(scores, *pair) for pair in self.pairs])
 
     def _divergence(self, scores: StepScores, teacher: int | None, student: int) -> Tensor:
@@ -185,7 +185,7 @@ class CombinationLoss(Loss):
 
     def forward(self, scores: StepScores) -> Tensor:
         """See :class:`Loss`; a scalar."""
-        zero = scores.user.new_zeros(())
+        zero = scores.zeros()
         if scores.n_branches == 1 or scores.weight is None or not scores.weight.requires_grad:
             return zero
         mean = scores.final(scores.weight, scores.logits.detach())
@@ -197,12 +197,12 @@ class CombinationLoss(Loss):
         """The part that teaches the factor of new items, a scalar 0."""
         combination = scores.combination
         if combination is None or not combination.is_learned or combination.id_branch is None:
-            return scores.user.new_zeros(())
+            return scores.zeros()
         assert combination.log_missing_factor is not None and scores.present is not None
         number = combination.id_branch
         with torch.no_grad():
-            generator = seeded(scores.user.device, scores.step)
-            draw = partial(torch.rand, generator=generator, device=scores.user.device)
+            generator = seeded(scores.device, scores.step)
+            draw = partial(torch.rand, generator=generator, device=scores.device)
             row = draw(scores.n_rows).argsort()[:NEW_ITEM_ROWS]
             present = scores.present.clone()
             present[number] &= draw(present.size(1)) >= NEW_ITEM_SHARE

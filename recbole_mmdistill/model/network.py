@@ -17,6 +17,7 @@ from .positions import Positions
 from .repeats import RepeatBias
 from .step_scores import StepScores
 from .user_encoder import UserEncoder
+from .widths import BranchTensor, by_width, stacks
 
 _ITEMS_AT_ONCE = 8192
 
@@ -29,7 +30,7 @@ class Network(nn.Module):
     source_embedding : Mapping of str to SourceEmbedding
         By modality.
     id_embedding : nn.Embedding or None
-        ``[n_items, hidden_size]``; None if the ID is no source.
+        ``[n_items, width]``; None if the ID is no source.
     item_encoder : ItemEncoder
         Gives each item a vector in every branch.
     user_encoder : UserEncoder
@@ -77,7 +78,7 @@ class Network(nn.Module):
         embeddings = self.source_embedding.items()
         return {n: e.table.present for n, e in embeddings if isinstance(e, SourceEmbedding)}
 
-    def encode_items(self, item: Tensor, without: Collection[str] = ()) -> Tensor:
+    def encode_items(self, item: Tensor, without: Collection[str] = ()) -> BranchTensor:
         """Encode items.
 
         Parameters
@@ -90,8 +91,8 @@ class Network(nn.Module):
 
         Returns
         -------
-        Tensor
-            ``[n_branches, n_items, hidden_size]``.
+        BranchTensor
+            ``[n_branches, n_items, width]``.
         """
         inputs = {
             name: SourceTokens.missing(embed.get_parameter("placeholder"), len(item))
@@ -109,16 +110,19 @@ class Network(nn.Module):
 
     def encode_catalogue(
         self, n_items: int, on: torch.device, without: Collection[str] = ()
-    ) -> Tensor:
+    ) -> BranchTensor:
         """Encode the items 0 to ``n_items - 1``, see :meth:`encode_items`."""
         first, *chunks = torch.arange(n_items, device=on).split(_ITEMS_AT_ONCE)
         of_first = self.encode_items(first, without)
         if not chunks:
             return of_first
-        vectors = of_first.new_empty(len(of_first), n_items, of_first.size(-1))
-        vectors[:, first] = of_first
+        vectors = by_width(lambda x: x.new_empty(len(x), n_items, x.size(-1)), of_first)
+        for whole, part in zip(stacks(vectors), stacks(of_first)):
+            whole[:, first] = part
         for chunk in chunks:
-            vectors[:, chunk[0] : chunk[-1] + 1] = self.encode_items(chunk, without)
+            of_chunk = self.encode_items(chunk, without)
+            for whole, part in zip(stacks(vectors), stacks(of_chunk)):
+                whole[:, chunk[0] : chunk[-1] + 1] = part
         return vectors
 
     def score_step(
@@ -169,7 +173,7 @@ class Network(nn.Module):
             repeats = self.repeat_bias.candidates(
                 item_seq, positions.row, positions.position, items.position, items.n_candidates
             )
-        of_candidates = vectors[:, : items.n_candidates]
+        of_candidates = by_width(lambda x: x[:, : items.n_candidates], vectors)
         return StepScores(
             user=user,
             item=centre(of_candidates, counts),
@@ -186,11 +190,13 @@ class Network(nn.Module):
             step=step,
         )
 
-    def _user_states(self, vectors: Tensor, index: Tensor, positions: Positions) -> Tensor:
-        """States at the predicting positions, ``[n_branches, n_targets, hidden_size]``.
+    def _user_states(
+        self, vectors: BranchTensor, index: Tensor, positions: Positions
+    ) -> BranchTensor:
+        """States at the predicting positions, ``[n_branches, n_targets, width]``.
 
-        ``vectors`` ``[n_branches, n_encoded, hidden_size]``; ``index`` ``[B, T]``, where each item
-        of a history stands in them.
+        ``vectors`` ``[n_branches, n_encoded, width]``; ``index`` ``[B, T]``, where each item of a
+        history stands in them.
         """
         parts = []
         for group in positions.groups:
@@ -198,4 +204,6 @@ class Network(nn.Module):
             read = of_group[:, : group.seq_len]
             where = group.row_index, group.position_index
             parts.append(self.user_encoder(vectors, read, where))
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        if len(parts) == 1:
+            return parts[0]
+        return by_width(lambda *of_width: torch.cat(of_width, dim=1), *parts)

@@ -62,12 +62,12 @@ class Objective(nn.Module):
         return [(name, loss) for name, loss in self.losses.items() if isinstance(loss, Loss)]
 
     def _plain(self, scores: StepScores) -> ObjectiveValue:
-        cross_entropy = scores.user.new_zeros(())
+        cross_entropy = scores.zeros()
         others, parts = [], {}
         for name, loss in self._named():
             weight = loss.weight_at(scores.epoch)
             value = loss(scores) if loss.weight else None
-            weighted = scores.user.new_zeros(()) if value is None else weight * value.sum()
+            weighted = scores.zeros() if value is None else weight * value.sum()
             if isinstance(loss, _CROSS_ENTROPIES):
                 cross_entropy = cross_entropy + weighted
             else:

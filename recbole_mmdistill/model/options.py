@@ -11,6 +11,8 @@ from .combine import LEARNED
 from .item_encoder import ID
 from .losses import MEAN
 
+WIDTHS = ("hidden_size", "branch_width", "imt_width", "n_heads", "imt_heads")
+
 
 def check_options(config: Mapping[str, Any], modalities: Iterable[str]) -> None:
     """Check every option of the model.
@@ -56,11 +58,8 @@ def wrong_together(
     str
         An option with its value, and what it contradicts.
     """
-    for key in ("n_heads", "imt_heads"):
-        if key in skip or "hidden_size" in skip:
-            continue
-        if config["hidden_size"] % config[key]:
-            yield f"hidden_size {config['hidden_size']} is not a multiple of {key} {config[key]}"
+    if not any(key in skip for key in WIDTHS):
+        yield from wrong_widths(config, modalities)
     known = [ID, *modalities]
     if not config["use_id"] and not modalities:
         yield "use_id is False and modalities is empty: no source is left"
@@ -78,3 +77,34 @@ def wrong_together(
             yield f"kd_pairs holds {pair!r}, but {MEAN} cannot be taught"
         elif not names.issuperset(pair):
             yield f"kd_pairs holds {pair!r}, but the sources are {', '.join(known)}"
+
+
+def wrong_widths(config: Mapping[str, Any], modalities: list[str]) -> Iterator[str]:
+    """Say which widths are no multiple of the heads that read them, and which are of no source.
+
+    Parameters
+    ----------
+    config : Mapping
+        With the options :data:`WIDTHS`, each of its kind.
+    modalities : list of str
+        The modalities in use.
+
+    Yields
+    ------
+    str
+        An option with its value, and what it contradicts.
+    """
+    given, meeting = config["branch_width"], config["imt_width"]
+    widths = [("hidden_size", config["hidden_size"], "n_heads")]
+    if isinstance(given, int):
+        widths.append(("branch_width", given, "n_heads"))
+    for name, width in given.items() if isinstance(given, Mapping) else ():
+        widths.append((f"branch_width of {name}", width, "n_heads"))
+        if name not in (ID, *modalities, "text", "image"):  # these as in kd_pairs
+            sources = ", ".join((ID, *modalities))
+            yield f"branch_width names {name!r}, but the sources are {sources}"
+    what = "hidden_size" if meeting is None else "imt_width"
+    widths.append((what, config[what], "imt_heads"))
+    for what, width, heads in widths:
+        if width % config[heads]:
+            yield f"{what} {width} is not a multiple of {heads} {config[heads]}"

@@ -12,6 +12,7 @@ from .candidates import Catalogue
 from .combine import centre
 from .layers import OneEach
 from .network import Network
+from .widths import BranchTensor, unstack
 
 
 class Scorer:
@@ -36,8 +37,8 @@ class Scorer:
         self._last_table: tuple[list[int], Tensor] | None = None  # one, because they are large
 
     @cached_property
-    def vectors(self) -> Tensor:
-        """All items' vectors, ``[n_branches, n_items, hidden_size]``."""
+    def vectors(self) -> BranchTensor:
+        """All items' vectors, ``[n_branches, n_items, width]``."""
         present = self.catalogue.present
         return self.network.encode_catalogue(present.size(1), present.device, self.missing)
 
@@ -72,7 +73,7 @@ class Scorer:
         Returns
         -------
         Tensor
-            ``[n_items, len(branches) * hidden_size]``.
+            ``[n_items, sum of their widths]``.
         """
         chosen = list(branches)
         if self._last_table is None or self._last_table[0] != chosen:
@@ -85,10 +86,10 @@ class Scorer:
         is_trained = torch.zeros_like(present[0])
         is_trained[self.catalogue.trained_items] = True
         weights = self.network.combination(present[chosen], chosen)
-        parts = []
+        vectors, parts = unstack(self.vectors), []
         for branch, weight in zip(chosen, weights):  # one at a time: they are large
             counts = (present[branch] & is_trained)[None].float()
-            centred = centre(self.vectors[branch : branch + 1], counts)[0]
+            (centred,) = centre(vectors[branch][None], counts)
             parts.append(centred * weight[:, None])
         return torch.cat(parts, dim=1)
 
@@ -109,15 +110,13 @@ class Scorer:
         Returns
         -------
         Tensor
-            ``[B, len(branches) * hidden_size]``.
+            ``[B, sum of their widths]``.
         """
         row = torch.arange(len(item_seq), device=item_seq.device)
         last = OneEach(row, (item_seq_len - 1).clamp(min=0))
-        states = self.network.user_encoder(self.vectors, item_seq, last)
-        if len(branches) < len(states):
-            states = torch.stack([states[branch] for branch in branches])
-        states = states.masked_fill((item_seq_len == 0)[:, None], 0)
-        return states.transpose(0, 1).flatten(1)
+        states = unstack(self.network.user_encoder(self.vectors, item_seq, last))
+        side_by_side = torch.cat([states[branch] for branch in branches], dim=1)
+        return side_by_side.masked_fill((item_seq_len == 0)[:, None], 0)
 
     def repeat_bias(
         self, item_seq: Tensor, item_seq_len: Tensor, branches: Sequence[int]

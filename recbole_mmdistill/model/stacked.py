@@ -7,6 +7,8 @@ would else be a call for each.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +39,37 @@ class LinearStack(nn.Module):
         rows = x.flatten(1, -2)
         y = torch.baddbmm(self.bias[:, None], rows, self.weight.transpose(1, 2))
         return y.view(*x.shape[:-1], y.size(-1))
+
+
+class LinearByWidth(nn.Module):
+    """Linear layers for a slice each, whose outputs differ in width: a stack for each width.
+
+    Parameters
+    ----------
+    in_size : int
+        Width of the input.
+    out_sizes : sequence of int
+        Of each layer's output.
+    """
+
+    def __init__(self, in_size: int, out_sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = [len([*run]) for _, run in groupby(out_sizes)]
+        widths = [width for width, _ in groupby(out_sizes)]
+        self.stacks = nn.ModuleList(
+            LinearStack(n, in_size, width) for n, width in zip(self.sizes, widths)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Map ``[n, ..., in_size]`` to stacks ``[n_of_width, ..., width]`` of neighbours."""
+        return tuple(layers(part) for layers, part in zip(self.stacks, x.split(self.sizes)))
+
+
+def linear_by_width(in_size: int, out_sizes: Sequence[int]) -> nn.Module:
+    """A stack if all outputs have one width, else one for each width."""
+    if len({*out_sizes}) == 1:
+        return LinearStack(len(out_sizes), in_size, out_sizes[0])
+    return LinearByWidth(in_size, out_sizes)
 
 
 class LayerNormStack(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor
 from . import device
 from .combine import Combination
 from .repeats import RepeatCandidates
+from .widths import BranchTensor, by_width, stacks
 
 UNMASKED = -1e6  # logits above it are of candidates that take part
 MASKED = -1e9  # a logit that never wins; finite, so that 0 * (difference of two) is 0, not NaN
@@ -24,10 +25,11 @@ class StepScores:
 
     Attributes
     ----------
-    user : Tensor
-        User states, ``[n_branches, n_rows, hidden_size]``.
-    item : Tensor
-        Candidates' vectors, ``[n_branches, n_candidates, hidden_size]``.
+    user : BranchTensor
+        User states, ``[n_branches, n_rows, width]``; in stacks where the branches' widths differ,
+        see :mod:`.widths`.
+    item : BranchTensor
+        Candidates' vectors, ``[n_branches, n_candidates, width]``.
     target : Tensor
         Each row's true next item as a position among the candidates, ``[n_rows]``.
     present : Tensor or None
@@ -56,8 +58,8 @@ class StepScores:
         Training steps done.
     """
 
-    user: Tensor
-    item: Tensor
+    user: BranchTensor
+    item: BranchTensor
     target: Tensor
     present: Tensor | None = None
     weight: Tensor | None = None
@@ -73,17 +75,26 @@ class StepScores:
     @property
     def n_branches(self) -> int:
         """How many branches there are."""
-        return len(self.user)
+        return sum(len(stack) for stack in stacks(self.user))
 
     @property
     def n_rows(self) -> int:
         """How many rows there are."""
-        return self.user.size(1)
+        return stacks(self.user)[0].size(1)
 
     @property
     def n_candidates(self) -> int:
         """How many candidates there are."""
-        return self.item.size(1)
+        return stacks(self.item)[0].size(1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.target.device
+
+    def zeros(self, *size: int) -> Tensor:
+        """Give a loss of nothing: zeros where the scores are, a scalar without a size."""
+        return stacks(self.user)[0].new_zeros(size)
 
     @cached_property
     def logits(self) -> Tensor:
@@ -92,7 +103,9 @@ class StepScores:
         The branch's score with the repeat bias, less ``log_q``; a candidate that is absent or
         excluded has a logit that never wins.
         """
-        logits = (self.user @ self.item.mT).float() + self.row_offset()
+        products = [user @ item.mT for user, item in zip(stacks(self.user), stacks(self.item))]
+        product = products[0] if len(products) == 1 else torch.cat(products)
+        logits = product.float() + self.row_offset()
         return logits if self.absent is None else logits.masked_fill(self.absent[:, None], MASKED)
 
     def row_offset(self, rows: slice = slice(None)) -> Tensor:
@@ -139,7 +152,7 @@ class StepScores:
         """Weights without gradient, ``[n_branches, n_candidates]`` or ``[n_branches, 1]``."""
         if self.weight is not None:
             return self.weight.detach().float()
-        return torch.full((self.n_branches, 1), 1 / self.n_branches, device=self.user.device)
+        return torch.full((self.n_branches, 1), 1 / self.n_branches, device=self.device)
 
     @cached_property
     def absent(self) -> Tensor | None:
@@ -154,7 +167,7 @@ class StepScores:
         """Whether a row's target has the branch's source, bool ``[n_branches, n_rows]``."""
         if self.absent is None:
             shape = self.n_branches, self.n_rows
-            return torch.ones(shape, dtype=torch.bool, device=self.user.device)
+            return torch.ones(shape, dtype=torch.bool, device=self.device)
         return ~self.absent[:, self.target]
 
     def of_rows(self, row: Tensor) -> StepScores:
@@ -164,7 +177,7 @@ class StepScores:
             repeats = RepeatCandidates(repeats.position[row], repeats.bias.detach()[row])
         return replace(
             self,
-            user=self.user[:, row],
+            user=by_width(lambda user: user[:, row], self.user),
             target=self.target[row],
             group=None if group is None else group[row],
             repeats=repeats,

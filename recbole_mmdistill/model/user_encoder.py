@@ -12,28 +12,33 @@ from functools import reduce
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .item_encoder import ID
 from .layers import PositionIndex, gather_rows
 from .sequence_encoder import SequenceEncoder
+from .widths import BranchTensor, stack, unstack
 
 
 class UserEncoder(nn.Module):
     """A sequence encoder for each group of branches, which read a history together.
 
     A group's encoder reads the sum of its branches' vectors, and each of them keeps its own view
-    of the next item by a linear map of the state. A branch by itself has an encoder of its own
-    (ODMT, section 3.3) and no map.
+    of the next item by a linear map of the state. It is as wide as the widest of them; the vectors
+    of the others are mapped to this width, and the map of the state leads back. A branch by itself
+    has an encoder of its own (ODMT, section 3.3) and no map.
 
-    Encoders of one shape are one module where their class allows it, see
+    Encoders of one width are one module where their class allows it, see
     :class:`.sequence_encoder.SequenceEncoder`.
 
     Parameters
     ----------
     groups : sequence of sequence of int
         Every branch of the model once.
+    widths : sequence of int
+        Of each branch's vectors and states.
     make_encoder : callable
-        Makes a sequence encoder, with ``n_stacked=n`` one for n groups.
+        Makes a sequence encoder of a ``hidden_size``, with ``n_stacked=n`` one for n groups.
     is_stackable : bool
         Whether it can do so.
     """
@@ -41,41 +46,66 @@ class UserEncoder(nn.Module):
     def __init__(
         self,
         groups: Sequence[Sequence[int]],
+        widths: Sequence[int],
         make_encoder: Callable[..., SequenceEncoder],
         is_stackable: bool = False,
     ) -> None:
         super().__init__()
-        self.groups = [list(group) for group in groups]
         self.is_stacked = is_stackable
-        self.is_separate = self.groups == [[branch] for branch in range(len(groups))]
-        self._group_of = {branch: number for number, group in enumerate(groups) for branch in group}
-        if is_stackable:
-            encoders = [make_encoder(n_stacked=len(groups))]
-        else:
-            encoders = [make_encoder() for _ in groups]
-        self.encoders = nn.ModuleList(encoders)
-        self.maps = nn.ModuleList()
-        size = encoders[0].hidden_size
-        for branch in range(len(self._group_of)):
-            alone = len(self.groups[self._group_of[branch]]) == 1
-            self.maps.append(nn.Identity() if alone else nn.Linear(size, size))
+        self.widths = list(widths)
+        self.groups = [list(group) for group in groups]
+        self._arrange()
+        sizes = [self._size(group) for group in self.groups]
+        self.encoders = nn.ModuleList(
+            make_encoder(hidden_size=sizes[together[0]], n_stacked=len(together))
+            if is_stackable
+            else make_encoder(hidden_size=sizes[together[0]])
+            for together in self.read_by
+        )
+        self.maps, self.entries = nn.ModuleList(), nn.ModuleList()
+        for branch, width in enumerate(self.widths):
+            group = self.groups[self._group_of[branch]]
+            size = self._size(group)
+            self.maps.append(nn.Identity() if len(group) == 1 else nn.Linear(size, width))
+            self.entries.append(nn.Identity() if width == size else nn.Linear(width, size))
+
+    def _arrange(self) -> None:
+        """Find what follows from the groups and the widths."""
+        self._group_of = {b: number for number, group in enumerate(self.groups) for b in group}
+        self.is_separate = self.groups == [[branch] for branch in range(len(self.groups))]
+        # Groups of each encoder, and each group's encoder and place among its groups.
+        self.read_by = [[number] for number in range(len(self.groups))]
+        if self.is_stacked:
+            by_size: dict[int, list[int]] = {}
+            for number, group in enumerate(self.groups):
+                by_size.setdefault(self._size(group), []).append(number)
+            self.read_by = [together for _, together in sorted(by_size.items())]
+        self._place_of = {
+            group: (encoder, place)
+            for encoder, together in enumerate(self.read_by)
+            for place, group in enumerate(together)
+        }
+
+    def _size(self, group: Sequence[int]) -> int:
+        return max(self.widths[branch] for branch in group)
 
     def reset_parameters(self) -> None:
-        """Let the branches of a group begin with the same state."""
-        for state_map in self.maps:
-            if isinstance(state_map, nn.Linear):
-                nn.init.eye_(state_map.weight)
+        """Let the branches of a group begin with the same state, and be read as they are."""
+        for linear in (*self.maps, *self.entries):
+            if isinstance(linear, nn.Linear):
+                nn.init.eye_(linear.weight)
 
     def gradients_of(self, branch: int) -> list[Tensor]:
         """Gradients of the parameters that serve one branch alone."""
         group = self._group_of[branch]
         own = list(self.maps[branch].parameters())
+        encoder, place = self._place_of[group]
         if own or not self.is_stacked:
-            parameters = own or self.encoders[group].parameters()
+            parameters = own or self.encoders[encoder].parameters()
             return [p.grad for p in parameters if p.grad is not None]
         return [
-            p.grad.unflatten(0, (len(self.groups), -1))[group]
-            for p in self.encoders.parameters()
+            p.grad.unflatten(0, (len(self.read_by[encoder]), -1))[place]
+            for p in self.encoders[encoder].parameters()
             if p.grad is not None
         ]
 
@@ -96,28 +126,30 @@ class UserEncoder(nn.Module):
         kept = [self.groups[group] for group in groups]
         branches = sorted(branch for group in kept for branch in group)
         part = deepcopy(self)
-        part.groups = [[branches.index(branch) for branch in group] for group in kept]
-        part.is_separate = part.groups == [[branch] for branch in range(len(kept))]
-        part._group_of = {branch: n for n, group in enumerate(part.groups) for branch in group}
+        encoders = []
+        for encoder, together in zip(part.encoders, self.read_by):
+            places = [place for place, group in enumerate(together) if group in groups]
+            if places:
+                encoders.append(encoder)
+            if places and self.is_stacked:
+                _keep(encoder, len(together), places)
+        part.encoders = nn.ModuleList(encoders)
         part.maps = nn.ModuleList(part.maps[branch] for branch in branches)
-        if not self.is_stacked:
-            part.encoders = nn.ModuleList(part.encoders[group] for group in groups)
-            return part
-        for parameter in part.encoders.parameters():
-            by_group = parameter.data.unflatten(0, (len(self.groups), -1))
-            parameter.data = by_group[list(groups)].flatten(0, 1)
-        for module in part.encoders.modules():
-            if isinstance(module, nn.Conv1d):
-                module.groups = len(kept)
+        part.entries = nn.ModuleList(part.entries[branch] for branch in branches)
+        part.widths = [self.widths[branch] for branch in branches]
+        part.groups = [[branches.index(branch) for branch in group] for group in kept]
+        part._arrange()
         return part
 
-    def forward(self, vectors: Tensor, index: Tensor, positions: PositionIndex) -> Tensor:
+    def forward(
+        self, vectors: BranchTensor, index: Tensor, positions: PositionIndex
+    ) -> BranchTensor:
         """Read histories.
 
         Parameters
         ----------
-        vectors : Tensor
-            Items' vectors, ``[n_branches, n_items, hidden_size]``.
+        vectors : BranchTensor
+            Items' vectors, ``[n_branches, n_items, width]``.
         index : Tensor
             Histories as rows of ``vectors``, ``[B, T]``.
         positions : tuple of Tensor
@@ -125,28 +157,41 @@ class UserEncoder(nn.Module):
 
         Returns
         -------
-        Tensor
-            ``[n_branches, n_states, hidden_size]``.
+        BranchTensor
+            ``[n_branches, n_states, width]``.
         """
-        read = gather_rows(self._sums(vectors), index)
-        if self.is_stacked:
-            states = self.encoders[0](read, positions)
-        else:
+        tables = self._sums(unstack(vectors))
+        if not self.is_stacked:
+            read = (F.embedding(index, table) for table in tables)
             of_group = [encoder(x, positions) for encoder, x in zip(self.encoders, read)]
-            states = torch.stack(of_group)
-        if self.is_separate:
-            return states
-        return torch.stack(
-            [state_map(states[self._group_of[b]]) for b, state_map in enumerate(self.maps)]
+        else:
+            of_encoder = [
+                encoder(gather_rows([tables[group] for group in together], index), positions)
+                for encoder, together in zip(self.encoders, self.read_by)
+            ]
+            if self.is_separate and len(of_encoder) == 1:
+                return of_encoder[0]
+            places = (self._place_of[group] for group in range(len(self.groups)))
+            of_group = [of_encoder[encoder][place] for encoder, place in places]
+        return stack(
+            state_map(of_group[self._group_of[b]]) for b, state_map in enumerate(self.maps)
         )
 
-    def _sums(self, vectors: Tensor) -> Tensor:
-        """What each group reads of each item, ``[n_groups, n_items, hidden_size]``."""
-        if self.is_separate:
-            return vectors
-        return torch.stack(
-            [reduce(torch.add, (vectors[branch] for branch in group)) for group in self.groups]
-        )
+    def _sums(self, vectors: list[Tensor]) -> list[Tensor]:
+        """What each group reads of each item, ``[n_items, size]`` for each group."""
+        return [
+            reduce(torch.add, (self.entries[branch](vectors[branch]) for branch in group))
+            for group in self.groups
+        ]
+
+
+def _keep(stacked: nn.Module, n_stacked: int, places: Sequence[int]) -> None:
+    """Keep some of the networks of a stack."""
+    for parameter in stacked.parameters():
+        parameter.data = parameter.data.unflatten(0, (n_stacked, -1))[[*places]].flatten(0, 1)
+    for module in stacked.modules():
+        if isinstance(module, nn.Conv1d):
+            module.groups = len(places)
 
 
 def _separate(branches: Sequence[str]) -> list[list[int]]:

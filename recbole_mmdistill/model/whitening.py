@@ -74,6 +74,11 @@ def _parts(n: int, width: int) -> Iterator[slice]:
     return (slice(first, min(first + step, n)) for first in range(0, n, step))
 
 
+def whitened_width(dim: int, n_components: int) -> int:
+    """Length of a vector of ``dim`` numbers that is whitened to so many components; 0: all."""
+    return min(n_components or dim, dim)
+
+
 class Whitening(nn.Module):
     """Principal components of the features, each of one variance, all together of length 1.
 
@@ -95,7 +100,7 @@ class Whitening(nn.Module):
 
     def __init__(self, vectors: Vectors, n_components: int) -> None:
         super().__init__()
-        self.width = min(n_components or vectors.dim, vectors.dim)
+        self.width = whitened_width(vectors.dim, n_components)
         mean = torch.full((vectors.dim,), torch.nan)
         components = torch.full((vectors.dim, self.width), torch.nan)
         if is_fitting():

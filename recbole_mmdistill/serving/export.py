@@ -18,6 +18,7 @@ from ..version import __version__
 from . import approximate
 from .histories import Histories
 from .manifest import Branch, Manifest, replacing_folder, write_manifest
+from .measuring import held_out, ndcg
 from .models import ScoringModel
 from .reader import onnx_operators
 from .recommender import Recommender
@@ -248,17 +249,7 @@ def _histories(recommender: Recommender) -> tuple[Histories, np.ndarray | None]:
         item = 1 + rng.choice(n_items - 1, length.sum(), p=chance / chance.sum())
         owner = np.repeat(np.arange(_COMPARED), length)
         return Histories.of_rows(owner, item, _COMPARED), None
-    known = found.item < n_items
-    user, item = found.user[known], found.item[known]
-    _, owner, count = np.unique(user, return_inverse=True, return_counts=True)
-    whole = Histories.of_rows(owner, item, len(count))
-    several = np.flatnonzero(count > 1)
-    chosen = rng.permutation(several)[:_COMPARED]
-    whole = whole.take(chosen)
-    is_last = np.zeros(len(whole.items), dtype=bool)
-    is_last[whole.start[1:] - 1] = True
-    rest = Histories.of_rows(whole.owner[~is_last], whole.items[~is_last], len(whole))
-    return rest, whole.items[is_last]
+    return held_out(found, n_items, 1, _COMPARED)
 
 
 def _compare(
@@ -283,21 +274,15 @@ def _compare(
             f"The export gives other scores than the checkpoint, by {largest:.2g}.",
             "Report it, with the versions of torch and onnxruntime.",
         )
-    ndcg = None
+    of_both = None
     if targets is not None and len(targets):
-        ndcg = {
-            "checkpoint": _ndcg(ours.numbers, targets),
-            "export": _ndcg(theirs.numbers, targets),
+        of_both = {
+            "checkpoint": ndcg(ours.numbers, targets),
+            "export": ndcg(theirs.numbers, targets),
         }
     return {
         "histories": len(histories),
         "overlap": round(float(overlap), 5),
         "largest_difference": largest,
-        "ndcg": ndcg,
+        "ndcg": of_both,
     }
-
-
-def _ndcg(numbers: np.ndarray, targets: np.ndarray) -> float:
-    """NDCG of one true item for each row."""
-    _, place = np.nonzero(numbers == targets[:, None])
-    return round(float((1 / np.log2(place + 2)).sum() / len(numbers)), 5)

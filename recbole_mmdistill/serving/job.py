@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import UserError
 from ..files import check_output
 from ..intake.engine import Engine
-from .people import KnownUsers, PeopleOfFile, read_ids
+from .people import check_asked, people_of, read_ids
 from .recommender import Recommender
 from .writing import Writer, format_of
 
@@ -31,12 +30,8 @@ class Request:
         Of the model.
     output : Path
         The file to write: Parquet, CSV or JSON lines by its ending.
-    users : Path or None
-        Ids of users of the dataset; None, without ``histories``: all.
-    histories : Path or None
-        Rows of user, item and time.
-    user, item, time : str or None
-        Columns of ``histories``.
+    users, histories, user, item, time
+        To whom, see :class:`.people.Asked`; to all users of the dataset if nobody is named.
     k : int
         Items for each.
     exclude : str
@@ -54,7 +49,7 @@ class Request:
 
     checkpoint: Path
     output: Path
-    users: Path | None = None
+    users: str | None = None
     histories: Path | None = None
     user: str | None = None
     item: str | None = None
@@ -122,8 +117,7 @@ def write_recommendations(request: Request) -> Written:
     """
     format_of(request.output)
     check_output(request.output, "--output")
-    if request.users is not None and request.histories is not None:
-        raise UserError("Both --users and --histories are given.", "Give one of them.")
+    check_asked(request)
     recommender = Recommender.from_checkpoint(request.checkpoint)
     if request.sources:
         recommender = recommender.with_sources(request.sources)
@@ -150,13 +144,7 @@ def _recommend(request: Request, recommender: Recommender, source: Engine, sink:
         shares=request.shares,
     )
     recommend([])  # so that a mistake in an option is told first
-    people: KnownUsers | PeopleOfFile
-    if request.histories is not None:
-        columns = request.user, request.item, request.time
-        people = PeopleOfFile(source, request.histories, recommender, *columns)
-    else:
-        users = None if request.users is None else read_ids(source, request.users, "user")
-        people = KnownUsers(recommender, users)
+    people = people_of(request, recommender, source)
     writer = Writer(sink, recommender.items, recommender.parts if request.shares else ())
     n_popular = n_unknown = 0
     with tqdm(total=len(people), desc="recommending", unit=" users", disable=None) as bar:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..model.widths import unstack
 from .reader import BranchReader, EmbeddingReader
 
 
@@ -162,7 +163,8 @@ class BranchedModel(ScoringModel):
         """See :class:`ScoringModel`."""
         places = self._places(branches)
         groups, read = self._read(places)
-        widths = [self.scorer.vectors[branch].size(-1) for branch in read]
+        vectors = unstack(self.scorer.vectors)
+        widths = [vectors[branch].size(-1) for branch in read]
         user_encoder = self.scorer.network.user_encoder.part(groups)
         return BranchReader(user_encoder, widths, [read.index(branch) for branch in places])
 
@@ -170,7 +172,8 @@ class BranchedModel(ScoringModel):
     def read_vectors(self, branches: Sequence[str]) -> Tensor:
         """See :class:`ScoringModel`."""
         _, read = self._read(self._places(branches))
-        return torch.cat([self.scorer.vectors[branch] for branch in read], dim=1)
+        vectors = unstack(self.scorer.vectors)
+        return torch.cat([vectors[branch] for branch in read], dim=1)
 
     def _read(self, places: Sequence[int]) -> tuple[list[int], list[int]]:
         """Groups that are read for the states of some branches, and all branches of these."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -37,6 +37,70 @@ class People(NamedTuple):
 
     users: np.ndarray
     histories: Histories
+
+
+class Asked(Protocol):
+    """Whom a request names.
+
+    Attributes
+    ----------
+    users : str or None
+        Users of the dataset: their ids with commas between them, or a file of ids.
+    histories : Path or None
+        Rows of user, item and time.
+    user, item, time : str or None
+        Columns of ``histories``.
+    """
+
+    users: str | None
+    histories: Path | None
+    user: str | None
+    item: str | None
+    time: str | None
+
+
+def check_asked(asked: Asked) -> None:
+    """Refuse what names people in two ways.
+
+    Raises
+    ------
+    UserError
+        Both users and histories are given.
+    """
+    if asked.users is not None and asked.histories is not None:
+        raise UserError("Both --users and --histories are given.", "Give one of them.")
+
+
+def people_of(asked: Asked, recommender: Recommender, engine: Engine) -> KnownUsers | PeopleOfFile:
+    """Find the people whom a request names; all users of the dataset if it names nobody.
+
+    Parameters
+    ----------
+    asked : Asked
+        The request.
+    recommender : Recommender
+        Of the checkpoint.
+    engine : Engine
+        An empty database; it is busy while people are read.
+
+    Raises
+    ------
+    UserError
+        A file cannot be read, or the dataset is not there or has none of the users.
+    """
+    if asked.histories is not None:
+        columns = asked.user, asked.item, asked.time
+        return PeopleOfFile(engine, asked.histories, recommender, *columns)
+    if asked.users is None:
+        return KnownUsers(recommender)
+    if Path(asked.users).is_file():
+        return KnownUsers(recommender, read_ids(engine, Path(asked.users), "user"))
+    ids = list(dict.fromkeys(user.strip() for user in asked.users.split(",") if user.strip()))
+    if not ids:
+        raise UserError(
+            f"--users is {asked.users!r}.", "Give ids with commas between them, or a file of ids."
+        )
+    return KnownUsers(recommender, ids)
 
 
 class KnownUsers:
@@ -72,7 +136,8 @@ class KnownUsers:
                 raise UserError(
                     f"None of the {len(users)} users is in the dataset (the first is "
                     f"{users[0]!r}).",
-                    "Give their ids as the dataset has them, or their histories by --histories.",
+                    "Give their ids as the dataset has them, a file of ids, or histories by "
+                    "--histories.",
                 )
 
     def __len__(self) -> int:

@@ -35,7 +35,8 @@ class Recommendations:
     n_unknown : numpy.ndarray
         Items of each history that were skipped because the model does not know them, ``[n]``.
     shares : numpy.ndarray or None
-        What each of ``parts`` adds to the score, float32 ``[n, k, n_parts]``; NaN as the scores.
+        What each of ``parts`` adds to the score, float64 ``[n, k, n_parts]``; NaN as the scores,
+        which are then their sums.
     parts : tuple of str
         The branches, and ``repeats`` for a model with a repeat bias.
     """
@@ -215,7 +216,7 @@ class Ranker:
         n = len(histories)
         numbers = np.zeros((n, k), dtype=np.int64)
         scores = np.full((n, k), np.nan, dtype=np.float32)
-        added = np.full((n, k, len(self.parts)), np.nan, dtype=np.float32) if shares else None
+        added = np.full((n, k, len(self.parts)), np.nan) if shares else None
         is_popular = histories.length == 0
         if is_popular.any():
             popular = self._most_popular(k, candidates)
@@ -233,6 +234,8 @@ class Ranker:
                 if added is not None:
                     repeats = None if exclude_seen else cells
                     added[rows] = self._shares(state, numbers[rows], repeats)
+                    # A matrix product rounds otherwise, and the shares are to add up.
+                    scores[rows] = added[rows].sum(2)
         scores[numbers == 0] = np.nan
         if added is not None:
             added[numbers == 0] = np.nan
@@ -317,13 +320,13 @@ class Ranker:
         return Cells(row, item, bias.astype(np.float32))
 
     def _shares(self, states: np.ndarray, numbers: np.ndarray, repeats: Cells | None) -> np.ndarray:
-        """What each part adds to the scores of items, float32 ``[B, k, n_parts]``."""
+        """What each part adds to the scores of items, float64 ``[B, k, n_parts]``."""
         vectors = self.scoring.index.rows(numbers)
         vectors *= states[:, None]
         starts = np.cumsum([0, *self.scoring.widths[:-1]])
-        shares = np.add.reduceat(vectors, starts, axis=2)
+        shares = np.add.reduceat(vectors, starts, axis=2, dtype=np.float64)
         if self.scoring.repeat_bias is not None:
-            bias = np.zeros((*numbers.shape, 1), dtype=np.float32)
+            bias = np.zeros((*numbers.shape, 1))
             if repeats is not None:
                 key = repeats.row * len(self.items) + repeats.item
                 wanted = np.arange(len(numbers))[:, None] * len(self.items) + numbers

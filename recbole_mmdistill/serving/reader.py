@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..model.recurrence import GRUStack
 from ..model.user_encoder import UserEncoder
+from ..model.widths import stack, unstack
 
 
 class BranchReader(nn.Module):
@@ -39,7 +40,7 @@ class BranchReader(nn.Module):
         parts = vectors.reshape(-1, width).split(self.widths, dim=1)
         index = torch.arange(batch_size * seq_len).view(batch_size, seq_len)
         last = torch.arange(batch_size), length - 1
-        states = self.user_encoder(torch.stack(parts), index, last)
+        states = unstack(self.user_encoder(stack(parts), index, last))
         return torch.cat([states[branch] for branch in self.chosen], dim=1)
 
 

@@ -54,7 +54,7 @@ class Writer:
     def __init__(self, engine: Engine, items: np.ndarray, parts: tuple[str, ...]) -> None:
         self._engine = engine
         self._shares = [f"share_{part}" for part in parts]
-        shares = "".join(f", {quoted(name)} FLOAT" for name in self._shares)
+        shares = "".join(f", {quoted(name)} DOUBLE" for name in self._shares)
         engine.run("CREATE TEMP TABLE users (u INTEGER, token VARCHAR)")
         engine.run("CREATE TEMP TABLE items (i INTEGER, token VARCHAR)")
         engine.run(

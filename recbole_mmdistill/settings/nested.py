@@ -241,6 +241,13 @@ def _branch_weights(where: str, value: Any) -> Iterator[Fault]:
         yield Fault(where, value, "learned, or a mapping of sources to weights")
 
 
+def _branch_width(where: str, value: Any) -> Iterator[Fault]:
+    if isinstance(value, Mapping):
+        yield from each(kind("(int, [1, inf))"), keys=file_part)(where, value)
+    elif isinstance(value, str) and value != "auto":
+        yield Fault(where, value, "auto, a whole number, or a mapping of sources to widths")
+
+
 def _pair(where: str, value: Any) -> Iterator[Fault]:
     if not isinstance(value, (list, tuple)) or [type(name) for name in value] != [str, str]:
         yield Fault(where, value, "a [teacher, student] pair")
@@ -276,6 +283,7 @@ CHECKS: dict[str, Check] = {
     "feature_path": _files,
     "missing_features": optional(each(_share, keys=file_part)),
     "branch_weights": _branch_weights,
+    "branch_width": _branch_width,
     "kd_pairs": optional(list_of(_pair)),
     "modalities": optional(_file_parts),
     "benchmark_filename": optional(list_of(file_part, 2, 3)),

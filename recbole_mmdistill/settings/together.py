@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -97,10 +96,11 @@ def _normalize(merged: Merged, model_class: Any) -> Iterator[str]:
         yield f"{merged.says('normalize_field')}, which does not go with normalize_all"
 
 
-def _heads(heads: str, merged: Merged, model_class: Any) -> Iterator[str]:
-    of_the_model = {"hidden_size", heads} <= set(merged.options)
-    if of_the_model and merged.values["hidden_size"] % merged.values[heads]:
-        yield f"{merged.says('hidden_size')}, not a multiple of {heads}, {merged.values[heads]}"
+def _heads(merged: Merged, model_class: Any) -> Iterator[str]:
+    if "branch_width" not in merged.options:  # or else it is for _own_widths
+        heads = merged.values["n_heads"]
+        if merged.values["hidden_size"] % heads:
+            yield f"{merged.says('hidden_size')}, not a multiple of n_heads, {heads}"
 
 
 def _load_col(merged: Merged, model_class: Any) -> Iterator[str]:
@@ -138,14 +138,26 @@ def _wandb(merged: Merged, model_class: Any) -> Iterator[str]:
         yield f"{merged.says('log_wandb')}, but wandb is not installed: `pip install wandb`"
 
 
+def _own_widths(merged: Merged, model_class: Any) -> Iterator[str]:
+    from ..model.options import wrong_widths
+
+    yield from _of_own_model(merged, wrong_widths(merged.values, _modalities(merged)))
+
+
 def _own_model(merged: Merged, model_class: Any) -> Iterator[str]:
-    if "kd_pairs" not in merged.options:
-        return
+    from ..model.options import WIDTHS
     from ..model.options import wrong_together as wrong_in_model
 
+    yield from _of_own_model(merged, wrong_in_model(merged.values, _modalities(merged), WIDTHS))
+
+
+def _modalities(merged: Merged) -> list[str]:
     modalities = merged.values["modalities"] or []
-    names = [modalities] if isinstance(modalities, str) else list(modalities)
-    for fault in wrong_in_model(merged.values, names, skip=["hidden_size"]):
+    return [modalities] if isinstance(modalities, str) else list(modalities)
+
+
+def _of_own_model(merged: Merged, faults: Iterator[str]) -> Iterator[str]:
+    for fault in faults:
         yield f"{merged.sources.get(fault.split()[0], DEFAULTS)}: {fault}"
 
 
@@ -155,8 +167,11 @@ _RULES: list[tuple[tuple[str, ...], _Rule]] = [
     (("metrics", "eval_args"), _one_type_of_metrics),
     (("eval_args", "repeatable"), _sequential),
     (("normalize_field", "normalize_all"), _normalize),
-    (("hidden_size", "n_heads"), partial(_heads, "n_heads")),
-    (("hidden_size", "imt_heads"), partial(_heads, "imt_heads")),
+    (("hidden_size", "n_heads"), _heads),
+    (
+        ("hidden_size", "branch_width", "imt_width", "n_heads", "imt_heads", "modalities"),
+        _own_widths,
+    ),
     (("load_col", "unload_col", "unused_col", "additional_feat_suffix"), _load_col),
     (("benchmark_filename", *_FILTERS), _filters_of_files),
     (("log_wandb",), _wandb),

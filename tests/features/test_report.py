@@ -17,7 +17,7 @@ from recbole_mmdistill.features import FeatureInfo, source, write_features
 from recbole_mmdistill.features.pictures import PictureFolder
 from recbole_mmdistill.features.report import as_text, inspect_features, render_page
 from recbole_mmdistill.features.report.catalogue import Catalogue, find_title
-from recbole_mmdistill.features.report.wording import percent, warnings
+from recbole_mmdistill.features.report.document import Share, warnings
 from tests import fresh
 from tests.features.builders import TEXT
 
@@ -74,7 +74,7 @@ def test_how_the_features_are_stored(toy):
 
 
 def test_coverage(toy):
-    assert rows_of(look(), "Coverage")[:6] == [
+    assert rows_of(look(), "What part has features")[:6] == [
         ["items", "5", "80.0%", "40.0%"],
         ["cold", "1", "100.0%", "0.0%"],  # d
         ["tail", "2", "50.0%", "50.0%"],  # c, x
@@ -99,7 +99,7 @@ def test_items_that_are_not_in_the_dataset(toy):
 
 
 def test_norms(toy):
-    assert rows_of(look(), "Norms") == [
+    assert rows_of(look(), "Norms of vectors") == [
         ["text", "0", "5", "5", "1", "1"],
         ["image", "1", "1.5", "2", "0", "0"],
     ]
@@ -134,7 +134,7 @@ def test_the_largest_groups_come_first():
     (text,) = look().modalities.values()
     groups = ["".join(tokens[item] for item in group) for group in text.duplicates]
     assert groups == ["ijkl", "ab", "cd", "ef", "gh"]
-    assert "  4 items: i / j / k / and 1 more\n" in as_text(look())
+    assert "  4 items: i / j / k / l\n" in as_text(look())
 
 
 def test_neighbours(toy):
@@ -273,7 +273,7 @@ def test_without_interactions_all_items_are_cold():
     write_dataset()
     Path("toy.inter").unlink()
     write_text_features({"a": [1, 0], "b": [1, 1]})
-    rows = rows_of(look(), "Coverage")
+    rows = rows_of(look(), "What part has features")
     assert rows[:2] == [["items", "4", "50.0%"], ["cold", "4", "50.0%"]]
     assert rows[5] == ["interactions", "0", "-"]
 
@@ -384,7 +384,7 @@ def test_what_a_file_says_of_itself_may_be_hostile(toy):
     ],
 )
 def test_percent(part, whole, expected):
-    assert percent(part, whole) == expected
+    assert str(Share(part, whole)) == expected
 
 
 @pytest.fixture

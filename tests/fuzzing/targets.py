@@ -28,7 +28,7 @@ from recbole_mmdistill.features.atomic import ItemTable, count_interactions
 from recbole_mmdistill.features.convert import convert
 from recbole_mmdistill.features.extraction.encoder import Failure
 from recbole_mmdistill.features.extraction.journal import Journal
-from recbole_mmdistill.features.formats import Options, read
+from recbole_mmdistill.features.formats import FORMATS, Options
 from recbole_mmdistill.features.locate import check_feature_path, find_features
 from recbole_mmdistill.features.pictures import UnreadablePicture, decode
 from recbole_mmdistill.features.source import FeatureInfo, Rows
@@ -395,7 +395,7 @@ def _(given: dict[str, Any]) -> None:
     text = {key: value for key, value in given.items() if isinstance(value, str)}
     all_of(
         *(
-            lambda name=name: read(Path(f"a.{name}"), name, Options(**text))
+            lambda name=name: FORMATS[name].read(Path(f"a.{name}"), Options(**text))
             for name in ("npy", "itememb")
         ),
         lambda: convert("a.npy", "b.itememb", Options(ids="rows", field=text.get("field"))),

@@ -42,6 +42,19 @@ def saved(model="SASRec", **settings):
     return trainer.saved_model_file
 
 
+@pytest.mark.parametrize("branch_width", [{"text": 12}, "auto"])
+def test_a_model_of_unequal_widths_comes_back(branch_width):
+    trainer = trainer_of("IDMMDistill", branch_width=branch_width, hidden_size=4, imt_width=6)
+    trainer._save_checkpoint(0, verbose=False)
+    loaded = load_data_and_model(trainer.saved_model_file)[1].state_dict()
+    state = trainer.model.state_dict()
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+    widths = {"id": 4, "text": 8 if branch_width == "auto" else 12}
+    assert loaded["network.id_embedding.weight"].size(1) == widths["id"]
+    assert len(loaded["network.source_embedding.text.placeholder"]) == widths["text"]
+
+
 @pytest.mark.parametrize("make", [*PICKLES, *OTHERS], ids=lambda make: make.__name__)
 def test_a_hostile_file_runs_nothing_and_is_refused(make):
     make("hostile.pth")

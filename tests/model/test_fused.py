@@ -16,6 +16,7 @@ from recbole_mmdistill.model.losses import (
 )
 from recbole_mmdistill.model.objective import Objective
 from recbole_mmdistill.model.repeats import RepeatCandidates
+from recbole_mmdistill.model.widths import stack
 
 NAMES = ["id", "text", "image", "sound"]
 
@@ -25,16 +26,17 @@ def steps(draw):
     """Scores of a step, with all that is learned."""
     torch.manual_seed(draw(st.integers(0, 2**31)))
     n_branches, n_rows = draw(st.integers(1, 4)), draw(st.integers(1, 9))
-    n_candidates, hidden_size = draw(st.integers(2, 12)), draw(st.integers(1, 5))
-    user = torch.randn(n_branches, n_rows, hidden_size).requires_grad_()
-    item = torch.randn(n_branches, n_candidates, hidden_size).requires_grad_()
+    n_candidates = draw(st.integers(2, 12))
+    widths = draw(st.lists(st.integers(1, 5), min_size=n_branches, max_size=n_branches))
+    users = [torch.randn(n_rows, width).requires_grad_() for width in widths]
+    items = [torch.randn(n_candidates, width).requires_grad_() for width in widths]
     present = torch.rand(n_branches, n_candidates) >= draw(st.sampled_from([0, 0.3, 0.8]))
     present[0] |= ~present.any(0)  # an item without any source is no candidate
     combination = Combination(NAMES[:n_branches], draw(st.sampled_from(["learned", None])))
     if combination.is_learned:
         torch.nn.init.normal_(combination.weight_logit)
         torch.nn.init.normal_(combination.log_missing_factor, std=0.2)
-    learned = [user, item, *combination.parameters()]
+    learned = [*users, *items, *combination.parameters()]
     sample, repeats = {}, None
     if draw(st.booleans()):
         sample = {
@@ -52,8 +54,8 @@ def steps(draw):
         repeats = RepeatCandidates(position, torch.cat([bias[:, :1], second], dim=1))
         learned.append(bias)
     scores = StepScores(
-        user=user,
-        item=item,
+        user=stack(users),
+        item=stack(items),
         target=torch.randint(n_candidates, (n_rows,)),
         present=present,
         weight=combination.in_training(present),

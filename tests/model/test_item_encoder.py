@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recbole_mmdistill.model import ITEM_ENCODERS
 from recbole_mmdistill.model.build import keyword_arguments
-from tests.model.builders import config
+from tests.model.builders import config, model, windows
 from tests.model.contracts import SOURCES, ItemEncoderContract
 from tests.model.contracts import source_tokens as inputs
 
@@ -27,7 +27,7 @@ class TestEveryItemEncoder(ItemEncoderContract):
         return build(request.param)
 
 
-@pytest.mark.parametrize("name", ["imt", "late"])
+@pytest.mark.parametrize("name", ["imt", "late", "gated"])
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_a_missing_source_is_never_a_key(name, data):
@@ -44,8 +44,9 @@ def test_a_missing_source_is_never_a_key(name, data):
     torch.testing.assert_close(encoder(original)[others], encoder(changed)[others])
 
 
-def test_with_the_id_mask_text_and_image_do_not_move_when_every_id_changes():
-    encoder = build("imt")
+@pytest.mark.parametrize("name", ["imt", "gated"])
+def test_with_the_id_mask_text_and_image_do_not_move_when_every_id_changes(name):
+    encoder = build(name)
     changed = inputs() | {"id": inputs(seed=1)["id"]}
     before, after = encoder(inputs()), encoder(changed)
     assert torch.equal(before[1:], after[1:])
@@ -76,6 +77,25 @@ def test_with_the_residual_each_source_begins_as_it_would_alone(residual):
         for head in [encoder.heads]:
             torch.nn.init.zeros_(head[2].bias)
     assert torch.equal(encoder(inputs()), first_tokens) == residual
+
+
+def test_with_its_gates_shut_each_source_is_as_in_late():
+    encoder = build("gated")
+    assert not torch.allclose(encoder(inputs()), build("late")(inputs()))
+    torch.nn.init.zeros_(encoder.gate)
+    assert torch.equal(encoder(inputs()), build("late")(inputs()))
+
+
+def test_a_gate_that_begins_at_0_opens():
+    recommender = model(item_encoder="gated").train()
+    gate = recommender.network.item_encoder.gate
+    assert torch.equal(gate, torch.zeros(3, 1, 1))
+    optimizer = torch.optim.AdamW(recommender.parameters(), lr=0.01)
+    for _ in range(3):
+        sum(recommender.calculate_loss(windows([1, 2, 3, 4], [5, 6]))).backward()
+        optimizer.step()
+    assert (gate != 0).all()
+    assert all(p.grad.abs().sum() > 0 for p in recommender.network.item_encoder.heads.parameters())
 
 
 def test_late_sources_do_not_exchange_anything():

@@ -6,6 +6,7 @@ import torch
 from recbole_mmdistill.model import SEQUENCE_ENCODERS
 from recbole_mmdistill.model.sequence_encoder import SASRecEncoder
 from recbole_mmdistill.model.user_encoder import USER_ENCODERS, UserEncoder
+from recbole_mmdistill.model.widths import stack, unstack
 from tests.model.builders import model, prefixes, windows
 
 ATTENTION = {"max_length": 6, "inner_size": 16}
@@ -18,7 +19,7 @@ def make(name):
     torch.manual_seed(0)
     groups = USER_ENCODERS[name](["id", "text", "image"])
     make = partial(SASRecEncoder, hidden_size=8, max_length=6, inner_size=16)
-    return UserEncoder(groups, make, is_stackable=True).eval()
+    return UserEncoder(groups, [8, 8, 8], make, is_stackable=True).eval()
 
 
 @pytest.fixture(params=sorted(USER_ENCODERS))
@@ -41,6 +42,23 @@ def test_no_state_knows_what_comes_later(encoder):
     changed = PLACE.clone()
     changed[0, 2:] = 0
     torch.testing.assert_close(before, encoder(VECTORS, changed, at((0, 1))))
+
+
+@pytest.mark.parametrize("name", sorted(USER_ENCODERS))
+def test_of_unequal_widths_a_branch_s_own_gradients_are_those_of_its_state_alone(name):
+    torch.manual_seed(0)
+    widths, groups = [8, 12, 8], USER_ENCODERS[name](["id", "text", "image"])
+    make = partial(SASRecEncoder, max_length=6, inner_size=16)
+    encoder = UserEncoder(groups, widths, make, is_stackable=True).eval()
+    vectors = [torch.randn(9, width) for width in widths]
+    for branch in range(3):
+        encoder.zero_grad()
+        states = unstack(encoder(stack(vectors), PLACE, at((0, 3), (1, 0))))
+        states[branch].square().sum().backward()
+        norms = [
+            sum(float(grad.norm()) for grad in encoder.gradients_of(other)) for other in range(3)
+        ]
+        assert [norm > 0 for norm in norms] == [other == branch for other in range(3)]
 
 
 def test_a_branch_s_own_gradients_are_those_of_its_state_alone(encoder):
@@ -113,13 +131,18 @@ def test_the_model_learns_through_it(name):
 
 @pytest.mark.parametrize("name", sorted(SEQUENCE_ENCODERS))
 @pytest.mark.parametrize("stacked", [True, False])
-def test_a_part_reads_as_the_whole_does(name, stacked):
+@pytest.mark.parametrize("widths", [[8, 8, 8, 8], [8, 6, 12, 8], [4, 8, 8, 6]])
+def test_a_part_reads_as_the_whole_does(name, stacked, widths):
     torch.manual_seed(0)
-    make = partial(SEQUENCE_ENCODERS[name], hidden_size=8, **OPTIONS.get(name, {}))
-    whole = UserEncoder([[0], [1, 2], [3]], make, is_stackable=stacked).eval()
-    vectors = torch.randn(4, 9, 8)
-    where = at((0, 3), (1, 0))
-    states = whole(vectors, PLACE, where)
-    torch.testing.assert_close(whole.part([1])(vectors[1:3], PLACE, where), states[1:3])
-    torch.testing.assert_close(whole.part([1, 2])(vectors[1:], PLACE, where), states[1:])
-    torch.testing.assert_close(whole(vectors, PLACE, where), states)
+    make = partial(SEQUENCE_ENCODERS[name], **OPTIONS.get(name, {}))
+    whole = UserEncoder([[0], [1, 2], [3]], widths, make, is_stackable=stacked).eval()
+    vectors = [torch.randn(9, width) for width in widths]
+
+    def read(encoder, some):
+        return unstack(encoder(stack(vectors[some]), PLACE, at((0, 3), (1, 0))))
+
+    states = read(whole, slice(4))
+    assert [state.size(1) for state in states] == widths
+    torch.testing.assert_close(read(whole.part([1]), slice(1, 3)), states[1:3])
+    torch.testing.assert_close(read(whole.part([1, 2]), slice(1, 4)), states[1:])
+    torch.testing.assert_close(read(whole, slice(4)), states)

@@ -15,6 +15,14 @@ MODELS = {
     "one fused branch": ("IDMMDistill", {"item_encoder": "concat"}),
     "ID alone, no repeat bias": ("IDMMDistill", {"modalities": [], "repeat_bias": False}),
     "ID is no source": ("IDMMDistill", {"use_id": False, "sequence_encoder": "nextitnet"}),
+    "unequal widths": (
+        "IDMMDistill",
+        {"modalities": ["text", "image"], "branch_width": {"text": 12}, "imt_width": 6},
+    ),
+    "unequal widths, shared user encoder": (
+        "IDMMDistill",
+        {"branch_width": {"text": 12}, "user_encoder": "shared"},
+    ),
     "features held back": ("IDMMDistill", {"missing_features": {"text": 0.5}}),
     "SASRec": ("SASRec", {}),
     "GRU4Rec": ("GRU4Rec", {}),

@@ -79,6 +79,11 @@ def test_some_users_in_the_order_of_their_file(checkpoint):
     assert [row["by"] for row in rows()] == ["model"] * 2 + ["popularity"] * 2 + ["model"] * 2
 
 
+def test_users_by_their_ids(checkpoint):
+    assert recommend(checkpoint, "--k=1", "--users=u7, u2") == 0
+    assert [row["user"] for row in rows()] == ["u7", "u2"]
+
+
 def test_histories_of_people_that_the_model_never_saw(checkpoint, capsys):
     assert recommend(checkpoint, "--k=4", "--histories=visitors.csv") == 0
     recommender = Recommender.from_checkpoint(checkpoint)
@@ -174,7 +179,10 @@ def test_many_people_come_in_parts(checkpoint, words, monkeypatch):
         (["--weights=txt:2"], "weights names 'txt'"),
         (["--weights=text:-2"], "The weight of text is -2.0"),
         (["--weights=text:nan"], "The weight of text is nan"),
-        (["--users=absent.txt"], "There is no file absent.txt"),
+        (
+            ["--users=absent.txt"],
+            "None of the 1 users is in the dataset (the first is 'absent.txt')",
+        ),
         (["--users=visitors.csv"], "None of the 3 users is in the dataset (the first is 'ann')"),
         (["--users=empty.txt"], "empty.txt is empty"),
         (["--histories=empty.txt"], "empty.txt is empty"),

@@ -94,6 +94,14 @@ def test_a_weight_multiplies_a_branchs_share_and_its_part_of_the_repeats():
         assert of_id != 0
 
 
+def test_shares_add_up_to_large_scores():
+    recommender = Recommender.from_checkpoint(save_checkpoint()[0])
+    many = dict.fromkeys(recommender.branches, 20.0)
+    found = recommender.recommend(HISTORIES, 5, exclude_seen=False, weights=many, shares=True)
+    assert found.scores.max() > 15
+    np.testing.assert_allclose(found.shares.sum(2), found.scores, rtol=0, atol=1e-5)
+
+
 def test_only_and_exclude_choose_the_candidates():
     path, model = save_checkpoint()
     recommender = Recommender.from_checkpoint(path)

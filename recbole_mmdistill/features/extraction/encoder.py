@@ -1,7 +1,7 @@
 """What an encoder is: inputs in, vectors out, and all that its vectors depend on.
 
-A new kind of encoder is a subclass with four methods; ``tests/features/extraction`` proves it by a
-line in its conformance suite.
+A new kind of encoder is a subclass with ``prepare`` and two methods; the conformance suite in
+``tests/features/extraction`` proves it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +19,7 @@ import torch
 from ...errors import UserError
 from ..store import HASH_BYTES
 
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SEED = 0  # of untrained weights: the same each time, so that such a job can go on, too
 
 Prepare = Callable[[Sequence[bytes]], list[Any]]
@@ -46,6 +41,9 @@ class Encoder(ABC):
     an input and to the vectors; ``by_length`` whether inputs of like length should share a batch.
     """
 
+    # Turns raw inputs into what encode() takes, a Failure where that fails. It may run in another
+    # process, so it holds no weights and no handle of a device.
+    prepare: Prepare
     preprocessing: str = ""
     by_length = False
 
@@ -65,13 +63,8 @@ class Encoder(ABC):
         self.device = _device(device)
         self.precision = _precision(precision, self.device)
         self.normalize = normalize
-        everything = {
-            "weights": weights_hash,
-            "pooling": pooling,
-            "precision": self.precision,
-            "normalize": normalize,
-            **depends_on,
-        }
+        everything = depends_on | {"weights": weights_hash, "pooling": pooling}
+        everything |= {"precision": self.precision, "normalize": normalize}
         self._key = json.dumps(everything, sort_keys=True).encode("utf-8")
         self._model: Any = None
 
@@ -85,14 +78,6 @@ class Encoder(ABC):
 
     def check_inputs(self) -> None:  # noqa: B027  (most encoders take any input)
         """Raise a UserError if the inputs that :meth:`lengths` was given make no sense to it."""
-
-    @property
-    @abstractmethod
-    def prepare(self) -> Prepare:
-        """What turns raw inputs into what :meth:`encode` takes, a Failure where that fails.
-
-        It may run in another process, so it holds no weights and no handle of a device.
-        """
 
     @abstractmethod
     def load(self) -> Any:
@@ -113,24 +98,18 @@ class Encoder(ABC):
         """
         if self._model is None:
             self._model = self.load().to(self.device)
-        with self._autocast():
+        dtype = PRECISIONS[self.precision]
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             vectors = self.forward(self._model, prepared)
         results: list[np.ndarray | Failure] = []
         for of_input in vectors:
             numbers = of_input.float()
             if self.normalize:
                 numbers = torch.nn.functional.normalize(numbers, dim=-1)
-            numbers = numbers.half()
-            finite = bool(numbers.isfinite().all())
-            results.append(
-                numbers.cpu().numpy() if finite else Failure("was encoded as numbers not finite")
-            )
+            array = numbers.half().cpu().numpy()
+            finite = bool(np.isfinite(array).all())
+            results.append(array if finite else Failure("was encoded as numbers not finite"))
         return results
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, PRECISIONS[self.precision])
 
 
 def with_random_weights(build: Callable[[], Any]) -> Any:
@@ -171,12 +150,8 @@ def _device(name: str) -> torch.device:
 
 
 def _precision(name: str, device: torch.device) -> str:
-    if name != "auto":
-        if name not in PRECISIONS:
-            raise UserError(
-                f"--precision is {name!r}.", f"Say auto or one of {', '.join(PRECISIONS)}."
-            )
-        return name
-    if device.type != "cuda":
-        return "float32"
+    if name not in ("auto", *PRECISIONS):
+        raise UserError(f"--precision is {name!r}.", f"Say auto or one of {', '.join(PRECISIONS)}.")
+    if name != "auto" or device.type != "cuda":
+        return "float32" if name == "auto" else name
     return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,11 @@ class HubModel:
         """Load what ``transformers.<kind>`` reads of the folder, such as its ``AutoConfig``."""
         import transformers
 
+        return self._loaded(getattr(transformers, kind), what, remedy)
+
+    def _loaded(self, kind: Any, what: str, remedy: str, **options: Any) -> Any:
         try:
-            return getattr(transformers, kind).from_pretrained(str(self.folder), **_LOCAL)
+            return kind.from_pretrained(str(self.folder), **_LOCAL, **options)
         except Exception as error:  # whatever a damaged file makes transformers raise
             raise UserError(
                 f"The {what} in {self.folder} cannot be loaded: {first_lines(error)}.", remedy
@@ -78,18 +82,9 @@ class HubModel:
             return with_random_weights(
                 lambda: AutoModel.from_config(config, trust_remote_code=False)
             )
-        try:
-            model, report = AutoModel.from_pretrained(
-                str(self.folder),
-                config=config,
-                use_safetensors=_weight_files(self.folder)[0].suffix == ".safetensors",
-                output_loading_info=True,
-                **_LOCAL,
-            )
-        except Exception as error:  # whatever a damaged file makes torch or safetensors raise
-            raise UserError(
-                f"The encoder in {self.folder} cannot be loaded: {first_lines(error)}.", _AGAIN
-            ) from None
+        is_safe = _weight_files(self.folder)[0].suffix == ".safetensors"
+        options = {"config": config, "use_safetensors": is_safe, "output_loading_info": True}
+        model, report = self._loaded(AutoModel, "encoder", _AGAIN, **options)
         absent = sorted(key for key in report["missing_keys"] if not key.startswith(unused))
         if absent:
             raise UserError(
@@ -119,12 +114,11 @@ def _fetch(name: str, untrained: bool) -> Path:
     """Find a model in the hub's cache, or fetch it."""
     from huggingface_hub import snapshot_download
 
-    try:
+    # Not here, not whole, or no name at all: fetching it says what is wrong.
+    with suppress(Exception):
         folder = Path(snapshot_download(name, local_files_only=True))
         if (folder / "config.json").is_file() and (untrained or _weight_files(folder)):
             return folder
-    except Exception:  # not here, not whole, or no name at all: the next try says what is wrong
-        pass
     try:
         for pattern in ("*.json",) if untrained else _WEIGHTS:
             folder = Path(snapshot_download(name, allow_patterns=[*_REST, pattern]))

@@ -14,30 +14,27 @@ import torch
 from ...errors import UserError, near
 from ..pictures import UnreadablePicture, decode
 from ..source import UNTRAINED
-from .encoder import Encoder, Failure, Prepare, first_lines, hash_files, with_random_weights
+from .encoder import Encoder, Failure, first_lines, hash_files, with_random_weights
 from .hub import HubModel, not_to_be_had
 
-_POOLED = {"cls": "class token", "mean": "mean over patches", "tokens": "all tokens"}
+POOLED = {"cls": "class token", "mean": "mean over patches", "tokens": "all tokens"}
 _SECONDS = 5.0  # to wait for the hub
 
 
 class TimmEncoder(Encoder):
-    """A timm model, with its own transform.
+    """A timm model, by its name there, with its own transform.
 
     Parameters
     ----------
-    encoder : str
-        Its name in timm.
-    weights : pathlib.Path, optional
-        A safetensors file, or a torch file of weights alone; without it timm's own are fetched.
+    encoder, weights : str, pathlib.Path
+        Its name, and a safetensors file, or a torch file of weights alone; without it timm's own
+        are fetched, or random ones made if ``untrained``.
     pooling : str, optional
         ``cls`` (the class token), ``mean`` (over the patches), or ``tokens`` (all); by default
         the class token of a model that was trained to be read from it, else the mean.
     crop_mode : str, optional
         How a picture is made square: ``center``, ``squash`` or ``border``; by default the
         model's own.
-    untrained : bool
-        Whether to take random weights.
     **settings
         See :class:`Encoder`.
 
@@ -67,27 +64,25 @@ class TimmEncoder(Encoder):
             )
         if weights is not None and not weights.is_file():
             raise UserError(f"There is no weights file {weights}.", "Give --weights a file.")
-        self._encoder, self._weights = encoder, weights
-        fetched = None if untrained or weights is not None else _pretrained(encoder)
-        cfg = timm.get_pretrained_cfg(encoder)
-        data = resolve_data_config(
-            {} if crop_mode is None else {"crop_mode": crop_mode},
-            pretrained_cfg=cfg.to_dict() if cfg is not None else {},
-        )
+        self._weights = weights
+        if weights is None and not untrained:
+            model = _pretrained(encoder)
+            weights_hash = _hash_state(model)
+        else:
+            model = with_random_weights(lambda: timm.create_model(encoder, num_classes=0))
+            weights_hash = UNTRAINED if weights is None else hash_files([weights])
+        self._timm = model
+        crop = {} if crop_mode is None else {"crop_mode": crop_mode}
+        data = resolve_data_config(crop, model=model)
         # Up to, and without, the step to floats: a quarter of the memory.
-        self._prepare = partial(_decoded, create_transform(**data, use_prefetcher=True))
-        model = self._build() if fetched is None else fetched
+        self.prepare = partial(_decoded, create_transform(**data, use_prefetcher=True))
         is_own = _has_class_token(model) and _reads_class_token(model)
         self._pool = pooling or ("cls" if is_own else "mean")
         _check_pooling(self._pool, model, encoder)
-        if fetched is not None:
-            weights_hash = _hash_state(fetched)
-        else:
-            weights_hash = UNTRAINED if weights is None else hash_files([weights])
         super().__init__(
             name=encoder,
             weights_hash=weights_hash,
-            pooling=_POOLED[self._pool],
+            pooling=POOLED[self._pool],
             depends_on={"kind": "timm", "model": encoder, "data": str(sorted(data.items()))},
             **settings,
         )
@@ -95,50 +90,33 @@ class TimmEncoder(Encoder):
             (torch.tensor(data[key]).view(1, -1, 1, 1) * 255).to(self.device)
             for key in ("mean", "std")
         )
-        if fetched is not None:
-            self._model = fetched.to(self.device)
         self.preprocessing = (
             f"{data['crop_mode']} crop {data['crop_pct']} to {data['input_size'][1:]} "
             f"{data['interpolation']}, mean {data['mean']}, std {data['std']}"
         )
 
-    def _build(self) -> Any:
-        import timm
-
-        return with_random_weights(
-            lambda: timm.create_model(self._encoder, pretrained=False, num_classes=0)
-        )
-
-    @property
-    def prepare(self) -> Prepare:
-        """Decode files into bytes of RGB."""
-        return self._prepare
-
     def load(self) -> Any:
-        """Load the weights."""
+        """Load the weights of a file."""
         from timm.models import load_state_dict
 
-        model = self._build()
+        model = self._timm
         if self._weights is None:
-            return model  # untrained: a fetched one is loaded already
+            return model
         heads = model.pretrained_cfg.get("classifier") or ()
         heads = (heads,) if isinstance(heads, str) else tuple(heads)
         try:
             state = load_state_dict(str(self._weights), device="cpu", weights_only=True)
             report = model.load_state_dict(state, strict=False)
+            foreign = [key for key in report.unexpected_keys if not key.startswith(heads)]
+            for kind, keys in (("lacks", report.missing_keys), ("has besides", foreign)):
+                if keys:
+                    raise ValueError(f"it {kind} {len(keys)} tensors, such as {keys[0]}")
         except Exception as error:  # whatever a damaged or foreign file makes its loader raise
-            raise self._wrong_weights(first_lines(error)) from None
-        foreign = [key for key in report.unexpected_keys if not key.startswith(heads)]
-        for kind, keys in (("lacks", report.missing_keys), ("has besides", foreign)):
-            if keys:
-                raise self._wrong_weights(f"it {kind} {len(keys)} tensors, such as {keys[0]}")
+            raise UserError(
+                f"{self._weights} does not hold the weights of {self.name}: {first_lines(error)}.",
+                "Give the file of this very model: no feature is made with untrained weights.",
+            ) from None
         return model
-
-    def _wrong_weights(self, reason: str) -> UserError:
-        return UserError(
-            f"{self._weights} does not hold the weights of {self._encoder}: {reason}.",
-            "Give the file of this very model: no feature is made with untrained weights.",
-        )
 
     def forward(self, model: Any, prepared: Sequence[Any]) -> Sequence[torch.Tensor]:
         """Encode pixels, see :meth:`Encoder.forward`."""
@@ -165,22 +143,17 @@ class VisionTower(Encoder):
         self._hub = HubModel(encoder, untrained)
         remedy = "Give --encoder the folder of a model of images, such as CLIP."
         processor = self._hub.part("AutoImageProcessor", "image processor", remedy)
-        self._prepare = partial(_decoded, partial(_processed, processor))
+        self.prepare = partial(_decoded, partial(_processed, processor))
         self._pool = pooling or "cls"
         weights, rest = self._hub.hashes()
         super().__init__(
             name=self._hub.recorded_name,
             weights_hash=weights,
-            pooling=_POOLED[self._pool],
+            pooling=POOLED[self._pool],
             depends_on={"kind": "vision tower", "settings": rest},
             **settings,
         )
         self.preprocessing = type(processor).__name__
-
-    @property
-    def prepare(self) -> Prepare:
-        """Decode files into the processor's pixels."""
-        return self._prepare
 
     def load(self) -> Any:
         """Load the model, and keep the tower that sees."""
@@ -253,34 +226,25 @@ def _pretrained(encoder: str) -> Any:
             f"timm has no trained weights of {encoder!r}.",
             "Give --weights a file of your own, or say --untrained for random weights.",
         )
-    reason = _out_of_reach(cfg.hf_hub_id)
-    if not reason:
-        try:
-            return timm.create_model(encoder, pretrained=True, num_classes=0).float().eval()
-        except Exception as error:  # many kinds: of the network, of the hub, of the disk
-            reason = first_lines(error)
-    command = f"hf download timm/{encoder} model.safetensors --local-dir FOLDER"
-    raise not_to_be_had(encoder, reason, command, "--weights")
+    try:
+        _check_reachable(cfg.hf_hub_id)
+        return timm.create_model(encoder, pretrained=True, num_classes=0).float().eval()
+    except Exception as error:  # many kinds: of the network, of the hub, of the disk
+        command = f"hf download timm/{encoder} model.safetensors --local-dir FOLDER"
+        raise not_to_be_had(encoder, first_lines(error), command, "--weights") from None
 
 
-def _out_of_reach(hub_id: str | None) -> str:
-    """Say why weights cannot be had; empty if they can.
-
-    Without this a machine with no network would wait a minute for the hub's own retries.
-    """
+def _check_reachable(hub_id: str | None) -> None:
+    """Raise at once if weights cannot be had: the hub's client would retry for a minute."""
     from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.utils import get_session
 
     names = ("model.safetensors", "pytorch_model.bin")
     if hub_id and any(isinstance(try_to_load_from_cache(hub_id, name), str) for name in names):
-        return ""
+        return
     if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    try:
-        get_session().head(constants.ENDPOINT, timeout=_SECONDS)
-    except Exception as error:  # of whichever HTTP library the hub's client is built on
-        return f"no connection to {constants.ENDPOINT}: {first_lines(error)}"
-    return ""
+        raise OSError("HF_HUB_OFFLINE is set")
+    get_session().head(constants.ENDPOINT, timeout=_SECONDS)
 
 
 def _hash_state(model: torch.nn.Module) -> str:

@@ -9,14 +9,14 @@ on how often it was killed, and neither does the file that is put together from 
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -26,11 +26,20 @@ from ...files import write_text
 from ..pictures import UnreadablePicture
 from ..source import FeatureInfo, FeatureSource, Rows, rows_at_once
 from ..store import open_features, read_input_hashes, verify_features, write_rows
+from .again import info_of
 from .encoder import Encoder, Failure, Prepare
 from .inputs import Inputs
 from .journal import Journal, Outcome
 
 _SCAN_ROWS = 256
+
+
+class NothingEncoded(UserError):
+    """No item has an input of any use; some have one of none (``n_failed``)."""
+
+    def __init__(self, what: str, remedy: str, n_failed: int = 0) -> None:
+        super().__init__(what, remedy)
+        self.n_failed = n_failed
 
 
 class Summary(NamedTuple):
@@ -74,30 +83,18 @@ def extract(
     num_workers : int
         Processes that prepare inputs while others are encoded; 0 prepares them in this one.
 
-    Returns
-    -------
-    Summary
-
     Raises
     ------
     UserError
         If another process makes this file, the disk is full, no item has features, or the inputs
         change meanwhile. What was encoded until then is kept.
     """
-    done_to_vectors = ["each vector divided by its length"] * encoder.normalize
-    info = FeatureInfo(
-        modality=modality,
-        encoder=encoder.name,
-        weights_hash=encoder.weights_hash,
-        pooling=encoder.pooling,
-        preprocessing="; ".join([inputs.treatment, encoder.preprocessing, *done_to_vectors]),
-        source_fields=inputs.source_fields,
-    )
+    info = info_of(modality, inputs, encoder)
     with Journal(output.with_name(f".{output.name}.partial")) as journal:
         earlier = _Earlier(output)
         keys, row_of, lengths = _scan(inputs, encoder)
         outcomes: dict[bytes, Outcome] = {
-            key: earlier.n_tokens[earlier.row_of[key]] for key in row_of if key in earlier.row_of
+            key: earlier.n_tokens[key] for key in row_of if key in earlier.n_tokens
         }
         plan = [key for key in row_of if key not in outcomes]
         if encoder.by_length:
@@ -110,14 +107,13 @@ def extract(
             [key for key in plan[first : first + batch_size] if key not in outcomes]
             for first in range(0, len(plan), batch_size)
         ]
-        batches = list(filter(None, batches))
-        if batches:
+        if batches := [batch for batch in batches if batch]:
             prepare = partial(_prepared, inputs, row_of, encoder.input_hash, encoder.prepare)
             done, title = len(plan) - sum(map(len, batches)), f"Encode {modality}"
             with tqdm(total=len(plan), initial=done, desc=title, dynamic_ncols=True) as progress:
-                for some, results in _encode(encoder, batches, prepare, batch_size, num_workers):
-                    outcomes.update(zip(some, journal.append(some, results)))
-                    progress.update(len(some))
+                for results in _encode(encoder, batches, prepare, batch_size, num_workers):
+                    outcomes.update(zip(results, journal.append([*results], [*results.values()])))
+                    progress.update(len(results))
         found = [key if isinstance(key, Failure) else outcomes[key] for key in keys]
         reasons = {row: f.reason for row, f in enumerate(found) if isinstance(f, Failure)}
         failed = sum(reason != "" for reason in reasons.values())
@@ -125,10 +121,11 @@ def extract(
         write_text(report, _table(inputs, reasons))
         rows = [row for row in range(len(found)) if row not in reasons]
         if not rows:
-            raise UserError(
+            raise NothingEncoded(
                 f"None of the {len(found)} items has a {modality} that could be encoded ({failed} "
                 "failed).",
                 f"See {report}.",
+                failed,
             )
         hashes = [key for key in map(keys.__getitem__, rows) if isinstance(key, bytes)]
         item_tokens = inputs.item_tokens[rows]
@@ -167,11 +164,12 @@ def _scan(
     fresh: dict[bytes, bytes] = {}
     n_items = len(inputs.item_tokens)
     for row in tqdm(range(n_items), desc="Read inputs", delay=1, leave=False):
+        data: bytes | None = None
         key: bytes | Failure = Failure("")
         try:
             data = inputs.read(row)
         except UnreadablePicture as error:
-            data, key = None, Failure(str(error))
+            key = Failure(str(error))
         if data is not None:
             key = encoder.input_hash(data)
             if key not in row_of:
@@ -188,28 +186,24 @@ def _scan(
 def _prepared(
     inputs: Inputs,
     row_of: Mapping[bytes, int],
-    input_hash: Any,
+    input_hash: Callable[[bytes], bytes],
     prepare: Prepare,
     keys: Sequence[bytes],
-) -> list[Any]:
+) -> dict[bytes, Any]:
     """Read and prepare a batch, a Failure in the place of what cannot be; in a worker process."""
-    data: list[bytes | Failure] = []
+    data = {}
     for key in keys:
-        try:
+        with suppress(UnreadablePicture):
             read = inputs.read(row_of[key])
-        except UnreadablePicture:
-            read = None
-        if read is None or input_hash(read) != key:
-            data.append(Failure("changed while it was being read"))
-        else:
-            data.append(read)
-    prepared = iter(prepare([each for each in data if not isinstance(each, Failure)]))
-    return [each if isinstance(each, Failure) else next(prepared) for each in data]
+            if read is not None and input_hash(read) == key:
+                data[key] = read
+    prepared = dict(zip(data, prepare([*data.values()])))
+    return {key: prepared.get(key, Failure("changed while it was being read")) for key in keys}
 
 
 def _encode(
     encoder: Encoder, batches: list[list[bytes]], prepare: Any, batch_size: int, num_workers: int
-) -> Iterator[tuple[list[bytes], list[np.ndarray | Failure]]]:
+) -> Iterator[dict[bytes, np.ndarray | Failure]]:
     """Encode all batches; memory that runs out halves what is encoded at once from then on."""
     # As a collate_fn it leaves arrays what they are: tensors would pass through shared memory.
     loader: Any = DataLoader(
@@ -219,9 +213,9 @@ def _encode(
         collate_fn=prepare,
     )
     prepared_batches = iter(loader)
-    for keys in batches:
+    for _ in batches:
         try:
-            prepared = next(prepared_batches)
+            results: dict[bytes, Any] = next(prepared_batches)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -229,26 +223,26 @@ def _encode(
                 "A process that decodes inputs was killed or crashed.",
                 "Say the same again: it goes on from what is done; --num_workers=0 does without.",
             ) from None
-        good = [each for each in prepared if not isinstance(each, Failure)]
-        vectors: list[np.ndarray | Failure] = []
-        while len(vectors) < len(good):
-            part = good[len(vectors) : len(vectors) + batch_size]
+        left = [key for key, each in results.items() if not isinstance(each, Failure)]
+        while left:
+            some = left[:batch_size]
             try:
-                vectors += encoder.encode(part)
+                results.update(zip(some, encoder.encode([results[key] for key in some])))
             except Exception as error:
                 if not _is_out_of_memory(error):
                     raise
-                if len(part) == 1:
+                if len(some) == 1:
                     raise UserError(
                         "Memory does not suffice to encode a single input.",
                         "Free some, or take a smaller encoder; what is done is kept.",
                     ) from None
-                batch_size = max(1, len(part) // 2)
+                batch_size = max(1, len(some) // 2)
                 tqdm.write(f"Memory ran out: going on with {batch_size} inputs at once.")
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
-        of_good = iter(vectors)
-        yield keys, [each if isinstance(each, Failure) else next(of_good) for each in prepared]
+            else:
+                left = left[batch_size:]
+        yield results
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -262,9 +256,8 @@ class _Earlier:
     """The feature file of an earlier run, as far as it can be believed."""
 
     def __init__(self, path: Path) -> None:
-        self.row_of: dict[bytes, int] = {}
-        self.n_tokens: list[int] = []
-        self._hashes: list[bytes] = []
+        self.n_tokens: dict[bytes, int] = {}
+        self._row_of: dict[bytes, int] = {}
         self._source: FeatureSource | None = None
         try:
             source = open_features(path) if path.is_file() else None
@@ -275,16 +268,20 @@ class _Earlier:
         except UserError as error:
             tqdm.write(f"Nothing of the old file is used. {error.what}")
             return
-        n_rows, n_tokens, _ = source.values.shape
-        mask = source.token_mask
-        self.n_tokens = [n_tokens] * n_rows if mask is None else mask.sum(1).tolist()
+        mask = (
+            torch.ones(source.values.shape[:2]) if source.token_mask is None else source.token_mask
+        )
         self._source, self._hashes = source, [row.tobytes() for row in hashes]
-        self.row_of = {key: row for row, key in enumerate(self._hashes) if self.n_tokens[row]}
+        for row, (key, n_tokens) in enumerate(zip(self._hashes, mask.sum(1).int().tolist())):
+            if n_tokens:
+                self.n_tokens[key], self._row_of[key] = n_tokens, row
 
-    def take(self, keys: Sequence[bytes]) -> Iterator[np.ndarray]:
+    def take(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
         """Read the vectors of those inputs that it has, padded."""
-        rows = [self.row_of[key] for key in keys if key in self.row_of]
-        return iter(self._source.take(rows) if self._source is not None and rows else ())
+        known = [key for key in keys if key in self._row_of]
+        if self._source is None or not known:
+            return {}
+        return dict(zip(known, self._source.take([self._row_of[key] for key in known])))
 
     def is_of(self, item_tokens: np.ndarray, hashes: list[bytes], info: FeatureInfo) -> bool:
         """Whether the file is already what is to be written."""
@@ -303,11 +300,11 @@ def _rows(
 ) -> Rows:
     """Take the vectors from where they are, padded to the longest."""
 
-    def read(keys: list[bytes]) -> Iterator[np.ndarray]:
+    def read(keys: list[bytes]) -> list[np.ndarray]:
         of_old = earlier.take(keys)
-        return (next(of_old) if key in earlier.row_of else journal.read(key) for key in keys)
+        return [of_old[key] if key in of_old else journal.read(key) for key in keys]
 
-    longest, dim = int(n_tokens.max()), next(read(hashes[:1])).shape[1]
+    longest, dim = int(n_tokens.max()), read(hashes[:1])[0].shape[1]
 
     def chunks() -> Iterator[np.ndarray]:
         step = rows_at_once(2 * longest * dim)
@@ -324,16 +321,12 @@ def _rows(
 
 
 def _table(inputs: Inputs, reasons: Mapping[int, str]) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, delimiter="\t", lineterminator="\n")
-    table.writerow(["item_id", "status", "input", "reason"])
-    table.writerows(
-        [
-            inputs.item_tokens[row],
-            "failed" if reason else "missing",
-            inputs.place(row),
-            reason or "has no input",
-        ]
-        for row, reason in reasons.items()
+    table = pd.DataFrame(
+        {
+            "item_id": inputs.item_tokens[[*reasons]],
+            "status": ["failed" if reason else "missing" for reason in reasons.values()],
+            "input": [inputs.place(row) for row in reasons],
+            "reason": [reason or "has no input" for reason in reasons.values()],
+        }
     )
-    return text.getvalue()
+    return table.to_csv(sep="\t", index=False, lineterminator="\n")

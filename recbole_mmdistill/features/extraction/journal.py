@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,22 @@ from .encoder import Failure
 
 _APPLICATION = 0x6D6D6A31  # names the kind of database in its header
 _TABLE = "CREATE TABLE encoded (input_hash BLOB PRIMARY KEY, n_tokens, checksum, data BLOB)"
+_FULL = "Make room, or give an --output in a folder that you may write to; what is done is kept."
+_SENTENCES = {  # by what SQLite says
+    "locked": (
+        "Another process is making {output} in {folder} right now.",
+        "Wait for it, or give another --output.",
+    ),
+    "not a database": (
+        "{path} is no journal of an interrupted extraction.",
+        "Move it away, or give another --output.",
+    ),
+    "malformed": (
+        "{path}, the journal of an interrupted extraction, is damaged.",
+        "Remove it, and say the same again: what it held is encoded anew.",
+    ),
+    "": ("{path} cannot be written: {reason}.", _FULL),
+}
 
 Outcome = int | Failure  # how many tokens an input has, or why it has none
 
@@ -82,7 +98,7 @@ class Journal:
         with self._said():
             for input_hash, n_tokens, reason in self._database.execute(query):
                 if not isinstance(n_tokens, int) or (n_tokens == 0) != isinstance(reason, bytes):
-                    raise _damaged(self.path)
+                    raise sqlite3.DatabaseError("malformed row")
                 yield input_hash, n_tokens or Failure(reason.decode("utf-8", "replace"))
 
     def append(
@@ -107,9 +123,9 @@ class Journal:
         query = "SELECT n_tokens, checksum, data FROM encoded WHERE input_hash = ?"
         with self._said():
             row = self._database.execute(query, [input_hash]).fetchone()
-        n_tokens, checksum, data = row or (0, 0, None)
-        if not isinstance(data, bytes) or checksum != _checksum(input_hash, n_tokens, data):
-            raise _damaged(self.path)
+            n_tokens, checksum, data = row or (0, 0, None)
+            if not isinstance(data, bytes) or checksum != _checksum(input_hash, n_tokens, data):
+                raise sqlite3.DatabaseError("malformed row")
         return np.frombuffer(data, dtype="<f2").reshape(n_tokens, -1)
 
     @contextmanager
@@ -117,48 +133,14 @@ class Journal:
         """Turn what a database or a disk raises into a sentence."""
         try:
             yield
-        except UnicodeDecodeError:  # of a name in a damaged schema
-            raise _damaged(self.path) from None
-        except (sqlite3.Error, OSError) as error:
-            reason = str(error)
-            for phrase, sentence in _SENTENCES.items():
-                if phrase in reason:
-                    raise sentence(self.path) from None
-            raise UserError(
-                f"{self.path} cannot be written: {reason}.",
-                "Make room, or give an --output in a folder that you may write to; what is done is "
-                "kept.",
-            ) from None
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+            # A name in a damaged schema need not be UTF-8.
+            reason = "malformed" if isinstance(error, UnicodeDecodeError) else str(error)
+            what, remedy = next(said for phrase, said in _SENTENCES.items() if phrase in reason)
+            output = self.path.name.removesuffix(".partial").lstrip(".")
+            names = {"path": self.path, "output": output, "folder": self.path.parent}
+            raise UserError(what.format(**names, reason=reason), remedy) from None
 
 
 def _checksum(input_hash: bytes, n_tokens: int, data: bytes) -> int:
     return zlib.crc32(data, zlib.crc32(input_hash + str(n_tokens).encode()))
-
-
-def _locked(path: Path) -> UserError:
-    output = path.name.removesuffix(".partial").lstrip(".")
-    return UserError(
-        f"Another process is making {output} in {path.parent} right now.",
-        "Wait for it, or give another --output.",
-    )
-
-
-def _foreign(path: Path) -> UserError:
-    return UserError(
-        f"{path} is no journal of an interrupted extraction.",
-        "Move it away, or give another --output.",
-    )
-
-
-def _damaged(path: Path) -> UserError:
-    return UserError(
-        f"{path}, the journal of an interrupted extraction, is damaged.",
-        "Remove it, and say the same again: what it held is encoded anew.",
-    )
-
-
-_SENTENCES: dict[str, Callable[[Path], UserError]] = {
-    "locked": _locked,
-    "not a database": _foreign,
-    "malformed": _damaged,
-}

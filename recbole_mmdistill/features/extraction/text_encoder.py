@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from ...errors import UserError
-from .encoder import Encoder, Prepare
+from .encoder import Encoder
 from .hub import HubModel
 
 N_TOKENS = 30  # of pooling "tokens", the paper's number
-_POOLED = {"mean": "mean over tokens", "cls": "first token", "tokens": "all tokens"}
+POOLED = {"mean": "mean over tokens", "cls": "first token", "tokens": "all tokens"}
 _LONGEST = 512  # where neither tokenizer nor model names a limit
 _FEWEST_WORDS = 10  # of a vocabulary; transformers makes an empty one where a folder has none
 _UNKNOWN_WARNED, _UNKNOWN_REFUSED = 0.1, 0.9  # shares of a job's tokens
@@ -26,10 +26,9 @@ class TextEncoder(Encoder):
     ----------
     encoder : str
         Its folder, or its name on the hub.
-    pooling : str
-        ``mean`` over the real tokens, ``cls`` (the first token), or ``tokens`` (all of them).
-    layer : int
-        Which hidden states: -1 the last ones, -2 those before, ...; 0 the embeddings.
+    pooling, layer : str, int
+        ``mean`` over the real tokens, ``cls`` (the first token), or ``tokens`` (all of them), of
+        which hidden states: -1 the last ones, -2 those before, ...; 0 the embeddings.
     max_length : int, optional
         Tokens that are read of a text; by default all that the model can, with pooling
         ``tokens`` :data:`N_TOKENS`.
@@ -78,7 +77,7 @@ class TextEncoder(Encoder):
         super().__init__(
             name=self._hub.recorded_name,
             weights_hash=weights,
-            pooling=_POOLED[pooling] + ("" if layer == -1 else f" of layer {layer}"),
+            pooling=POOLED[pooling] + ("" if layer == -1 else f" of layer {layer}"),
             depends_on={"kind": "text", "settings": rest, "max_length": self._max_length},
             **settings,
         )
@@ -120,14 +119,15 @@ class TextEncoder(Encoder):
             )
         return given
 
-    def _token_ids(self, inputs: Sequence[bytes]) -> list[list[int]]:
+    def prepare(self, inputs: Sequence[bytes]) -> list[list[int]]:
+        """Turn texts into token ids."""
         texts = [data.decode("utf-8") for data in inputs]
         encoded = self._tokenizer(texts, truncation=True, max_length=self._max_length)
         return encoded["input_ids"]
 
     def lengths(self, inputs: Sequence[bytes]) -> list[int]:
         """Count the tokens of texts: padding is small where texts of one length share a batch."""
-        token_ids = self._token_ids(inputs)
+        token_ids = self.prepare(inputs)
         special = {*self._tokenizer.all_special_ids}
         unknown = self._tokenizer.unk_token_id
         for of_text in token_ids:
@@ -144,11 +144,6 @@ class TextEncoder(Encoder):
             raise UserError(found, remedy)
         if share >= _UNKNOWN_WARNED:
             getLogger().warning(f"{found} {remedy}")
-
-    @property
-    def prepare(self) -> Prepare:
-        """Turn texts into token ids."""
-        return self._token_ids
 
     def load(self) -> Any:
         """Load the model."""

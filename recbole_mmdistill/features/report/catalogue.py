@@ -18,16 +18,8 @@ COUNTED = ("items", *GROUPS, "interactions")
 class Catalogue:
     """The items of the ``.item`` file, then those that only the ``.inter`` files have.
 
-    Parameters
-    ----------
-    dataset : str
-        Its name.
-    folder : pathlib.Path
-        Where its atomic files lie; either kind may be missing.
-    item_field : str
-        The column of the item tokens.
-    title_field : str, optional
-        The column of the titles; by default found by its name.
+    Either kind of file may be missing. ``title_field`` is by default found by its name. A UserError
+    is raised if a file is no table or lacks a column.
 
     Attributes
     ----------
@@ -35,11 +27,6 @@ class Catalogue:
         Shape ``[n_items]``, of str.
     n_interactions, groups : numpy.ndarray
         Shape ``[n_items]``, of each item, and its popularity group.
-
-    Raises
-    ------
-    UserError
-        If a file is no table or lacks a column.
     """
 
     def __init__(
@@ -51,14 +38,14 @@ class Catalogue:
     ) -> None:
         counted = count_interactions(interaction_files(folder, dataset), item_field)
         path = folder / f"{dataset}.item"
-        self._table = ItemTable(path, item_field) if title_field or path.is_file() else None
-        self._title_column: int | None = None
         listed = []
-        if self._table is not None:
+        self._columns: list[int] = []
+        if title_field or path.is_file():
+            self._table = ItemTable(path, item_field)
             listed = self._table.item_tokens.tolist()
             title_field = title_field or find_title(self._table.fields, item_field)
-            if title_field is not None:
-                (self._title_column,) = self._table.columns([title_field])
+            self._columns = self._table.columns([title_field] if title_field else [])
+        self._n_listed = len(listed)
         self.item_tokens = pd.Index([*listed, *counted], dtype=object).unique()
         counts = [counted.get(token, 0) for token in self.item_tokens]
         self.n_interactions = np.array(counts, dtype=np.int64)
@@ -69,10 +56,9 @@ class Catalogue:
 
     def title(self, item: int) -> str:
         """Give the title of an item, by its place; its token if it has none."""
-        title = ""
-        if self._table is not None and self._title_column is not None and item < len(self._table):
-            title = self._table.read(item)[self._title_column].strip()
-        return title or self.item_tokens[item]
+        columns = self._columns if item < self._n_listed else []
+        titles = [self._table.read(item)[column].strip() for column in columns]
+        return "".join(titles) or self.item_tokens[item]
 
     def count(self, chosen: np.ndarray | slice) -> list[int]:
         """Count some items and their interactions, in the order of :data:`COUNTED`."""

@@ -20,25 +20,14 @@ MIN_ITEMS = 20
 
 @dataclass(frozen=True)
 class Closeness:
-    """Mean cosines: how near nearest neighbours are, beside what is near anyway.
+    """Mean cosines: how near nearest neighbours are, beside what is near anyway."""
 
-    Attributes
-    ----------
-    neighbours : float
-        Of some items and their nearest neighbours.
-    chance : float
-        What `neighbours` would be if the numbers of a vector had nothing to do with each other,
-        each with the mean and the variance that it has over the items.
-    pairs : float
-        Of all pairs of items.
-    n_items : int
-        How many vectors have a direction.
-    """
-
-    neighbours: float
+    neighbours: float  # of some items and their nearest neighbours
+    # What that would be if the numbers of a vector had nothing to do with each other, each with
+    # the mean and the variance that it has over the items.
     chance: float
-    pairs: float
-    n_items: int
+    pairs: float  # of all pairs of items
+    n_items: int  # how many vectors have a direction
 
     @property
     def is_beyond_chance(self) -> bool | None:
@@ -53,13 +42,6 @@ class ModalityFeatures:
 
     As in training, an item whose every token is masked has none. An item's vector is the mean of
     its real tokens. Items are named by their places in the catalogue.
-
-    Parameters
-    ----------
-    source : FeatureSource
-        The features.
-    catalogue : Catalogue
-        The items.
 
     Attributes
     ----------
@@ -126,9 +108,8 @@ class ModalityFeatures:
                 places = np.take_along_axis(places, best, axis=1)
                 first += len(values)
                 bar.update(len(values))
-        same = pd.Series(digests, index=self.items).sort_index()
-        same = same[same.duplicated(keep=False)]
-        groups = [group.to_numpy() for group in same.groupby(same).groups.values()]
+        same = pd.Series(self.items).sort_values().groupby(digests[np.argsort(self.items)])
+        groups = [group.to_numpy() for _, group in same if len(group) > 1]
         self.duplicates = sorted(groups, key=lambda group: (-len(group), group[0]))
         k = min(N_NEIGHBOURS, n_directed - 1)
         self.neighbours = {

@@ -20,27 +20,14 @@ N_PROBES = 64
 
 @dataclass(frozen=True)
 class FeatureOverview:
-    """The features of a dataset.
-
-    Attributes
-    ----------
-    dataset : str
-        Its name.
-    catalogue : Catalogue
-        Its items.
-    modalities : dict of str to ModalityFeatures
-        Each on its own, measured.
-    covered : pandas.DataFrame
-        For each item, whether it has features of each modality.
-    examples : dict of int to bool
-        Items to look at, by their places in the catalogue: the most popular of those that have
-        features (True), and as many others, drawn at random.
-    """
+    """The features of a dataset."""
 
     dataset: str
     catalogue: Catalogue
-    modalities: dict[str, ModalityFeatures]
-    covered: pd.DataFrame
+    modalities: dict[str, ModalityFeatures]  # measured
+    covered: pd.DataFrame  # for each item, whether it has features of each modality
+    # Items to look at, by their places in the catalogue: the most popular of those that have
+    # features (True), and as many others, drawn at random.
     examples: dict[int, bool]
 
 
@@ -58,18 +45,14 @@ def inspect_features(
 
     Parameters
     ----------
-    dataset : str
-        Its name.
-    folder : pathlib.Path
-        Where its atomic files lie.
+    dataset, folder : str, pathlib.Path
+        Its name, and where its atomic files lie.
     feature_path : pathlib.Path, optional
         The folder of the features; by default they are looked for as training does.
     modalities : sequence of str
         Which ones; by default all there are.
-    n_examples : int
+    n_examples, seed : int
         How many items to show with their neighbours: half of them the most popular, half drawn.
-    seed : int
-        To draw them with.
     item_field, title_field : str
         Columns of the atomic files; the titles' is guessed by default.
 

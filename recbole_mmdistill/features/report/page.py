@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import repeat
 from pathlib import Path
 
@@ -13,15 +13,12 @@ import numpy as np
 from ... import pages
 from ..locate import shipped
 from ..pictures import PictureFolder, UnreadablePicture, decode
-from ..popularity import RULE
-from . import wording
+from .document import Items, Share, count, sections, subtitle, warnings
 from .modality import ModalityFeatures
 from .overview import FeatureOverview
 
 N_BINS = 24
 SAME_NORM = 0.01
-
-Entry = tuple[pages.Picture | str, str, str]
 
 
 def render_page(overview: FeatureOverview, pictures: PictureFolder | None = None) -> str:
@@ -40,29 +37,31 @@ def render_page(overview: FeatureOverview, pictures: PictureFolder | None = None
         except UnreadablePicture as error:
             return f"{name} {error}"
 
-    def entries(items: Iterable[int], below: Iterable[str] = repeat("")) -> list[Entry]:
-        return [(picture_of(i), overview.catalogue.title(i), text) for i, text in zip(items, below)]
-
-    def neighbours(part: ModalityFeatures, item: int) -> list[Entry]:
-        near = part.neighbours.get(item, [])
-        bars = [pages.bar(max(cosine, 0), f"{cosine:.3f}") for _, cosine in near]
-        return entries([other for other, _ in near], bars)
-
-    def share(part: int, whole: int) -> str:
-        return pages.bar(part / whole if whole else 0, wording.percent(part, whole))
+    def entries(row: Items) -> list[tuple[pages.Picture | str, str, str]]:
+        bars = [pages.bar(max(cosine, 0), f"{cosine:.3f}") for cosine in row.cosines]
+        titles = map(overview.catalogue.title, row.items)
+        return list(zip(map(picture_of, row.items), titles, bars or repeat("")))
 
     return pages.render(
         "features/report/page.html.j2",
         title=f"Features of {overview.dataset}",
         overview=overview,
-        words=wording,
-        rule=RULE,
-        share=share,
+        subtitle=subtitle(overview),
+        warnings=warnings(overview),
+        sections=sections(overview),
+        cells=_cells,
         histograms={name: _histogram(part) for name, part in overview.modalities.items()},
         picture_of=picture_of,
         entries=entries,
-        neighbours=neighbours,
     )
+
+
+def _cells(rows: Sequence[Sequence[str | Share]]) -> list[list[str]]:
+    """Draw the shares of a table as bars."""
+    return [
+        [pages.bar(cell.ratio, str(cell)) if isinstance(cell, Share) else cell for cell in row]
+        for row in rows
+    ]
 
 
 def _histogram(part: ModalityFeatures) -> str:
@@ -72,15 +71,16 @@ def _histogram(part: ModalityFeatures) -> str:
         return ""
     heights, edges = np.histogram(norms, bins=N_BINS)
     ends = f"{edges[0]:.4g}", f"{edges[-1]:.4g}"
-    texts = [wording.count(n, "item") for n in heights.tolist()]
+    texts = [count(n, "item") for n in heights.tolist()]
     label = f"Histogram of the norms from {ends[0]} to {ends[1]}"
     return pages.column_chart(heights.tolist(), label, ends=ends, texts=texts)
 
 
 def default_path(overview: FeatureOverview) -> Path:
     """Give the page's place: with the features that are not shipped, or where the user works."""
-    files = [Path(wording.facts(part)["File"]) for part in overview.modalities.values()]
-    folder = next((file.parent for file in files if file.parent != shipped()), None)
-    if folder is None or not os.access(folder, os.W_OK):
-        folder = Path.cwd()
-    return folder / f"{overview.dataset}.features.html"
+    paths = [part.source.path for part in overview.modalities.values()]
+    folders = [path.parent for path in paths if path is not None and path.parent != shipped()]
+    folder = next(iter(folders), Path.cwd())
+    return (
+        folder if os.access(folder, os.W_OK) else Path.cwd()
+    ) / f"{overview.dataset}.features.html"

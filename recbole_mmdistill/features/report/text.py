@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 
-from ..popularity import RULE
-from . import wording
-from .modality import ModalityFeatures
+from .document import Block, Items, Share, sections, subtitle, warnings
 from .overview import FeatureOverview
 
 WIDTH = 88
@@ -15,29 +14,20 @@ WIDTH = 88
 
 def as_text(overview: FeatureOverview) -> str:
     """Write an overview as plain text, without control characters, whatever titles hold."""
-    parts = overview.modalities
-    blocks = [
-        [f"Features of {overview.dataset}: {wording.subtitle(overview)}"],
-        [line for text in wording.warnings(overview) for line in _wrap(text, "WARNING  ")],
-        *(_facts(name, part) for name, part in parts.items()),
-        [*_table("Coverage", wording.coverage(overview)), *_wrap(RULE)],
-        _table("Items that have", wording.combinations(overview)),
-        [line for text in wording.left_out(overview) for line in _wrap(text)],
-        _table("Norms of vectors", wording.norms(overview)),
-        *(_duplicates(overview, name) for name in parts),
-        _table("Mean cosine of neighbours", wording.closeness(overview)),
-        *(_example(overview, item) for item in overview.examples),
-    ]
-    return "\n\n".join("\n".join(map(plain, block)) for block in blocks if block)
+    blocks = [[f"Features of {overview.dataset}: {subtitle(overview)}"]]
+    blocks.append([line for text in warnings(overview) for line in _wrap(text, "WARNING  ")])
+    for section in sections(overview):
+        blocks.append(_wrap(section.explanation, ""))
+        blocks += [_lines(overview, block) for block in section.blocks]
+    return "\n\n".join("\n".join(map(_plain, block)) for block in blocks if block)
 
 
-def plain(text: str) -> str:
+def _plain(text: str) -> str:
     """Show as dots what would steer the console."""
     return "".join(c if c.isprintable() else "\N{MIDDLE DOT}" for c in text)
 
 
-def cut(text: str, width: int = 34) -> str:
-    """Shorten a text to a number of letters."""
+def _cut(text: str, width: int = 34) -> str:
     return text if len(text) <= width else f"{text[: width - 3].rstrip()}..."
 
 
@@ -46,37 +36,32 @@ def _wrap(text: str, indent: str = "  ") -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=more, max_lines=8)
 
 
-def _table(title: str, rows: Sequence[Sequence[str]]) -> list[str]:
+def _lines(overview: FeatureOverview, block: Block) -> list[str]:
+    sentences = [*block.sentences]
+    lines = _table(block.title, block.table) if block.table else [block.title]
+    if block.example is not None:
+        lines = [f"{_cut(block.title, 56)}  ({sentences.pop()})"]
+    for name, fact in block.facts.items():
+        lines += _wrap(fact, f"  {name.lower():<14} ")
+    for sentence in sentences:
+        lines += _wrap(sentence)
+    for row in block.rows:
+        lines += _wrap(" / ".join(_items(overview, row)) or row.lacking, f"  {row.label} ")
+    return lines
+
+
+def _items(overview: FeatureOverview, row: Items) -> list[str]:
+    titles = [_cut(overview.catalogue.title(item)) for item in row.items]
+    cosines = [f"{cosine:.3f} " for cosine in row.cosines]
+    return ["".join(words) for words in zip_longest(cosines, titles, fillvalue="")]
+
+
+def _table(title: str, rows: Sequence[Sequence[str | Share]]) -> list[str]:
     """Align the first column left, the others right."""
-    rows = [[title, *rows[0][1:]], *([f"  {label}", *cells] for label, *cells in rows[1:])]
-    label_width, *widths = (max(map(len, column)) for column in zip(*rows))
+    texts = [[f"  {row[0]}", *map(str, row[1:])] for row in rows]
+    texts[0][0] = title
+    label_width, *widths = (max(map(len, column)) for column in zip(*texts))
     return [
         "  ".join([label.ljust(label_width), *map(str.rjust, cells, widths)]).rstrip()
-        for label, *cells in rows
+        for label, *cells in texts
     ]
-
-
-def _facts(name: str, part: ModalityFeatures) -> list[str]:
-    facts = wording.facts(part)
-    file = facts.pop("File")  # in one piece, to be copied
-    lines = [line for key, fact in facts.items() for line in _wrap(fact, f"  {key.lower():<14} ")]
-    return [f"{name}: {file}", *lines]
-
-
-def _duplicates(overview: FeatureOverview, name: str) -> list[str]:
-    part = overview.modalities[name]
-    lines = [f"{name}: {wording.duplicates(part)}"]
-    for group in part.duplicates[: wording.N_LARGEST]:
-        titles = [cut(overview.catalogue.title(item)) for item in group[:3]]
-        more = [f"and {len(group) - 3:,} more"] if len(group) > 3 else []
-        lines += _wrap(" / ".join(titles + more), f"  {wording.group(part, group)}: ")
-    return lines
-
-
-def _example(overview: FeatureOverview, item: int) -> list[str]:
-    title = overview.catalogue.title
-    lines = [f"{cut(title(item), 56)}  ({wording.example(overview, item)})"]
-    for name, part in overview.modalities.items():
-        near = [f"{cos:.3f} {cut(title(other))}" for other, cos in part.neighbours.get(item, ())]
-        lines += _wrap(" / ".join(near) or wording.no_neighbours(part, item), f"  {name}  ")
-    return lines
