@@ -23,6 +23,7 @@ MODULES = (
     "filters",
     "exact_time",
     "splits",
+    "eval_batches",
     "presplit",
     "caches",
     "checkpoints",

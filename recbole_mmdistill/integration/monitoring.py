@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-_ROWS_AT_ONCE = 256  # scores of all branches over all items are held for so many rows
+_ROWS_AT_ONCE = 256
+_SCORES_AT_ONCE = 2**22  # of a branch, rows times items; comparing branches holds some ten such
 
 
 def follow_branches(trainer: Any) -> None:
@@ -120,9 +121,10 @@ def _compare_on(model: Any, valid_data: Any, device: Any, n_rows: int) -> dict[s
     model.eval()
     parts: dict[str, list[torch.Tensor]] = {}
     left = n_rows
+    at_once = max(1, min(_ROWS_AT_ONCE, _SCORES_AT_ONCE // model.n_items))
     for interaction, target in rows_and_targets(valid_data):
-        for first in range(0, min(len(interaction), left), _ROWS_AT_ONCE):
-            rows = slice(first, min(first + _ROWS_AT_ONCE, left))
+        for first in range(0, min(len(interaction), left), at_once):
+            rows = slice(first, min(first + at_once, left))
             scores = model.branch_scores(interaction[rows].to(device))
             for name, values in compare_branches(scores, target[rows].to(device)).items():
                 parts.setdefault(name, []).append(values)

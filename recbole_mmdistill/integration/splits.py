@@ -11,8 +11,6 @@ import numpy as np
 from ..errors import UserError
 from .fixes import extends
 
-_LOADER = "recbole.data.dataloader.general_dataloader:NegSampleEvalDataLoader"
-
 
 @extends("recbole.data.utils:create_samplers")
 def create_samplers(original: Any, config: Any, dataset: Any, built_datasets: Sequence[Any]) -> Any:
@@ -23,19 +21,6 @@ def create_samplers(original: Any, config: Any, dataset: Any, built_datasets: Se
     """
     check_parts(config, dataset, built_datasets)
     return original(config, dataset, built_datasets)
-
-
-@extends(f"{_LOADER}._init_batch_size_and_step")
-def init_batch_size_and_step(original: Any, self: Any) -> None:
-    """Take a part without rows, such as no validation.
-
-    data/dataloader/general_dataloader.py:128 looks at the first row.
-    """
-    if self.sample_size:
-        original(self)
-    else:
-        self.step = self.config["eval_batch_size"]
-        self.set_batch_size(self.step)
 
 
 def check_parts(config: Any, dataset: Any, parts: Sequence[Any]) -> None:

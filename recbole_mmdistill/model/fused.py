@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from . import device
+from .fused_distillation import FusedDistillation
 from .losses import Distillation
 from .step_scores import MASKED, StepScores
 from .widths import branch_slices, by_width, stacks
 
-_CPU_BLOCK = 2**18  # logits of all branches in a block: some such tensors stay in the cache
+_CPU_BLOCK = 2**19  # logits of all branches in a block: small enough for the cache
 _GPU_BLOCK = 2**26
 
 
@@ -104,11 +105,10 @@ class _BlockwiseLoss(torch.autograd.Function):
         *learned: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         with device.full_precision(scores.target):
-            sums = _Sums(scores, distillation, weights)
             block = _CPU_BLOCK if device.on_host(scores.target) else _GPU_BLOCK
-            n_block = max(1, block // (sums.n * scores.n_candidates))
-            for first in range(0, scores.n_rows, n_block):
-                sums.add_block(slice(first, min(first + n_block, scores.n_rows)))
+            sums = _Sums(scores, distillation, weights, block)
+            for first in range(0, scores.n_rows, sums.n_block):
+                sums.add_block(slice(first, min(first + sums.n_block, scores.n_rows)))
             ce, mean_ce, kd = sums.losses()
         gradients = sums.grad_weight, sums.grad_bias, *sums.grad_user, *sums.grad_item
         ctx.save_for_backward(*gradients)
@@ -126,12 +126,16 @@ class _BlockwiseLoss(torch.autograd.Function):
 class _Sums:
     """Loss and gradient as they add up over blocks of rows.
 
-    In a block's tensors ``[n, n_block, n_candidates]`` the final score stands behind the
-    branches as if it were one more. Users, items and their gradients are in stacks.
+    In a block's tensors ``[n_block, n, n_candidates]`` the final score stands behind the branches
+    as if it were one more. Users, items and their gradients are in stacks.
     """
 
     def __init__(
-        self, scores: StepScores, distillation: Distillation | None, weights: _Weights
+        self,
+        scores: StepScores,
+        distillation: Distillation | None,
+        weights: _Weights,
+        most_logits: int,
     ) -> None:
         self.scores, self.weights = scores, weights
         self.user, self.item = (
@@ -139,14 +143,9 @@ class _Sums:
         )
         self.branches = branch_slices(scores.user)
         options: dict[str, Any] = {"dtype": torch.float32, "device": scores.device}
-        n_branches = scores.n_branches
-        pairs = () if distillation is None else distillation.pairs
+        n_branches, n_rows = scores.n_branches, scores.n_rows
         # One branch alone is its own mean, and has nothing to learn from it.
         several = n_branches > 1
-        self.teaches = several and bool(weights.kd) and bool(pairs)
-        self.distillation = distillation
-        # The teacher None is the mean of all.
-        self.pairs = [(n_branches if t is None else t, s) for t, s in pairs]
         weight, repeats = scores.weight, scores.repeats
         self.grad_weight = None
         if several and weight is not None and weight.requires_grad and weights.combination:
@@ -154,79 +153,93 @@ class _Sums:
         self.grad_bias = None
         if repeats is not None and repeats.bias.requires_grad:
             self.grad_bias = torch.empty(repeats.bias.shape, **options)
+        teaches = several and bool(weights.kd) and distillation is not None
+        pairs = distillation.pairs if teaches and distillation is not None else ()
+        self.n_pairs = 0 if distillation is None else len(distillation.pairs)
         self.asks_mean = several and (bool(weights.mean_ce) or self.grad_weight is not None)
-        has_mean = self.asks_mean or (self.teaches and any(t == n_branches for t, _ in self.pairs))
+        has_mean = self.asks_mean or any(teacher is None for teacher, _ in pairs)
         self.n = n_branches + has_mean
-        # Of each row, for the values of the losses: minus log-probabilities of the target, and
-        # what there is of the divergences.
-        self.missed = torch.empty(self.n, scores.n_rows, 1, **options)
-        self.divergence = torch.zeros(len(pairs), scores.n_rows, 1, **options)
+        self.distilled = None
+        if distillation is not None and pairs:
+            self.distilled = FusedDistillation(scores, distillation, self.n, weights.kd)
+        # Of each row, minus the log-probabilities of the target.
+        self.missed = torch.empty(n_rows, self.n, **options)
         self.grad_user = [torch.empty(user.shape, **options) for user in self.user]
         self.grad_item = [torch.zeros(item.shape, **options) for item in self.item]
         # Of each branch's rows, those whose target has its source: the mean runs over these.
-        valid = scores.valid[..., None].float()
-        scale = [weights.ce * valid / valid.sum(1, keepdim=True).clamp(min=1)]
-        if has_mean:
-            scale.append(torch.full_like(valid[:1], 1 / scores.n_rows))
-        self.valid, self.scale = valid, torch.cat(scale)
+        self.valid = scores.valid.mT.float()
+        self.n_valid = self.valid.sum(0).clamp(min=1)
+        scale = weights.ce / self.n_valid * self.valid
+        # A branch's gradient is a sum of what a block has of probabilities, times these.
+        n_sides = 0 if self.distilled is None else self.distilled.n_sides
+        self.coefficient = torch.zeros(n_rows, n_branches, self.n + n_sides, **options)
+        self.coefficient.diagonal(dim1=1, dim2=2).copy_(scale)
+        self.at_target = -torch.cat([scale, torch.ones_like(scale[:, :1])], dim=1)
         absent = scores.absent
         self.mask = None if absent is None else MASKED * absent[:, None].float()
-        self.common = None if absent is None or not self.teaches else self._common(absent)
-
-    def _common(self, absent: Tensor) -> Tensor:
-        """1 where a candidate has both sources of a pair, else 0: ``[n_candidates, n_pairs]``."""
-        if self.n > len(absent):  # the mean lacks none, but that a place may be nobody's
-            of_mean = self.scores.padding
-            of_mean = torch.zeros_like(absent[0]) if of_mean is None else of_mean
-            absent = torch.cat([absent, of_mean[None]])
-        either = [absent[teacher] | absent[student] for teacher, student in self.pairs]
-        return (~torch.stack(either, dim=1)).float()
+        # Every block uses the same memory: what is fresh from the system costs more than the sums.
+        self.n_block = min(n_rows, max(1, most_logits // (self.n * scores.n_candidates)))
+        self._buffers = [
+            torch.empty(self.n_block, n, scores.n_candidates, **options)
+            for n in (self.n, self.n + n_sides, n_branches if n_sides else 0)
+        ]
 
     def losses(self) -> tuple[Tensor, Tensor, Tensor]:
         """The branches' cross entropies, that of the final score, and the pairs' divergences."""
         n_branches, n_rows = self.scores.n_branches, self.scores.n_rows
-        missed = self.missed[:n_branches] * self.valid
-        ce = missed.sum((1, 2)) / self.valid.sum((1, 2)).clamp(min=1)
-        mean_ce = self.missed[-1].sum() / n_rows if self.asks_mean else ce.new_zeros(())
-        tau = 1.0 if self.distillation is None else self.distillation.temperature
-        return ce, mean_ce, self.divergence.sum((1, 2)).mul_(tau**2 / n_rows)
+        ce = (self.missed[:, :n_branches] * self.valid).sum(0) / self.n_valid
+        mean_ce = self.missed[:, -1].sum() / n_rows if self.asks_mean else ce.new_zeros(())
+        kd = ce.new_zeros(self.n_pairs) if self.distilled is None else self.distilled.losses()
+        return ce, mean_ce, kd
 
     def add_block(self, rows: slice) -> None:
-        n_branches, scores = self.scores.n_branches, self.scores
-        logits = self._logits(rows)
+        """Add what these rows say."""
+        scores, distilled, n_branches = self.scores, self.distilled, self.scores.n_branches
+        n_rows = rows.stop - rows.start
+        logits, mass, gradient = (buffer[:n_rows] for buffer in self._buffers)
+        self._write_logits(logits, rows)
         top = logits.amax(2, keepdim=True)
-        mass = torch.sub(logits, top).exp_()  # probabilities times their sum
-        total = mass.sum(2, keepdim=True)
-        target = scores.target[rows, None].expand(self.n, -1, 1)
-        self.missed[:, rows] = total.log().add_(top).sub_(logits.gather(2, target))
-        # Before the probabilities become gradients, in place.
-        tempered = self._tempered(logits, top, mass, rows) if self.teaches else None
-        scale = self.scale[:, rows]
-        gradient = mass.mul_(scale / total).scatter_add_(2, target, -scale)
-        if self.asks_mean and self.weights.mean_ce:
-            gradient[:n_branches].addcmul_(
-                scores.mean_weight[:, None], gradient[n_branches], value=self.weights.mean_ce
-            )
-        if tempered is not None:
-            self._distill(logits, top, tempered, gradient, rows)
-        if self.grad_weight is not None:
-            of_weight = logits[:n_branches].mul_(gradient[n_branches]).sum(1)
-            self.grad_weight.add_(of_weight, alpha=self.weights.combination)
-        gradient = gradient[:n_branches]
+        below = logits.sub_(top)
+        p = torch.exp(below, out=mass[:, : self.n])  # probabilities times their sum
+        total = p.sum(2)
+        target = scores.target[rows, None, None].expand(-1, self.n, 1)
+        self.missed[rows] = total.log() - below.gather(2, target)[..., 0]
+        coefficient = self.coefficient[rows]
+        coefficient.diagonal(dim1=1, dim2=2).div_(total[:, :n_branches])
+        if distilled is None:
+            gradient = p[:, :n_branches].mul_(coefficient.diagonal(dim1=1, dim2=2)[..., None])
+        else:
+            tempered = mass[:, self.n :]
+            coefficient[..., self.n :] = distilled.add_block(below, p, tempered, rows)
+            torch.bmm(coefficient, mass, out=gradient)
+            if not distilled.detaches_teacher:
+                distilled.teach_teachers(below, tempered, gradient, rows)
+        at_target = self.at_target[rows, :, None]
+        gradient.scatter_add_(2, target[:, :n_branches], at_target[:, :n_branches])
+        if self.asks_mean:
+            of_mean = p[:, n_branches:].div_(total[:, n_branches:, None])
+            of_mean.scatter_add_(2, target[:, :1], at_target[:, n_branches:])
+            if self.weights.mean_ce:
+                share = self.weights.mean_ce / scores.n_rows
+                gradient.addcmul_(scores.mean_weight, of_mean, value=share)
+            if self.grad_weight is not None:
+                share = self.weights.combination / scores.n_rows
+                of_top = top[:, :n_branches, 0].mT @ of_mean[:, 0]
+                of_weight = below[:, :n_branches].mul_(of_mean).sum(0).add_(of_top)
+                self.grad_weight.add_(of_weight, alpha=share)
         if self.grad_bias is not None and scores.repeats is not None:
             # The last column is nobody's: a bias there is of no candidate.
             index = scores.repeats.position[rows]
             known = index < scores.n_candidates
-            index = index.clamp(max=scores.n_candidates - 1).expand(n_branches, -1, -1)
-            self.grad_bias[rows] = gradient.gather(2, index).sum(0) * known
-        self._add_products(gradient, rows)
+            index = index.clamp(max=scores.n_candidates - 1)[:, None].expand(-1, n_branches, -1)
+            self.grad_bias[rows] = gradient.gather(2, index).sum(1) * known
+        self._add_products(gradient.transpose(0, 1), rows)
 
-    def _logits(self, rows: slice) -> Tensor:
-        """Logits of the branches and of the final score, ``[n, n_block, n_candidates]``."""
+    def _write_logits(self, logits: Tensor, rows: slice) -> None:
+        """Logits of the branches and of the final score, to ``[n_block, n, n_candidates]``."""
         scores, n_branches = self.scores, self.scores.n_branches
         offset = scores.row_offset(rows).detach()
-        logits = offset.new_empty(self.n, *offset.shape)
-        of_branch = logits[:n_branches]
+        of_branch = logits[:, :n_branches].transpose(0, 1)
         for branches, users, items in zip(self.branches, self.user, self.item):
             user, item, of_width = users[:, rows], items.mT, of_branch[branches]
             if user.dtype == torch.float32:
@@ -236,76 +249,12 @@ class _Sums:
         if self.mask is not None:
             of_branch += self.mask
         if self.n > n_branches:
-            weight, mean = scores.mean_weight, logits[n_branches]
-            torch.mul(logits[0], weight[0], out=mean)
+            weight, mean = scores.mean_weight, logits[:, n_branches]
+            torch.mul(of_branch[0], weight[0], out=mean)
             for branch in range(1, n_branches):
-                mean.addcmul_(logits[branch], weight[branch])
+                mean.addcmul_(of_branch[branch], weight[branch])
             if scores.padding is not None:
                 mean.masked_fill_(scores.padding, MASKED)
-        return logits
-
-    def _tempered(self, logits: Tensor, top: Tensor, mass: Tensor, rows: slice) -> Tensor:
-        """Exponentials of the logits at the temperature, the highest about 1.
-
-        The correction by ``log_q`` is not divided by the temperature: see
-        :class:`.losses.Distillation`.
-        """
-        assert self.distillation is not None
-        tau = self.distillation.temperature
-        if tau == 2:  # what has underflowed has no root, which below 1e-38 does not matter
-            tempered = mass.sqrt()
-        else:
-            tempered = mass.clone() if tau == 1 else torch.sub(logits, top).div_(tau).exp_()
-        log_q = self.scores.log_q_of_rows(rows)
-        if log_q is not None and tau != 1:
-            tempered *= (log_q * (1 / tau - 1)).exp()
-        return tempered
-
-    def _distill(
-        self, logits: Tensor, top: Tensor, tempered: Tensor, gradient: Tensor, rows: slice
-    ) -> None:
-        """Add a block's divergences to the loss and to the branches' gradients."""
-        assert self.distillation is not None
-        tau, n_rows = self.distillation.temperature, self.scores.n_rows
-        scale = self.weights.kd * tau / n_rows
-        teachers, students = zip(*self.pairs)
-        if self.common is None:
-            mass = tempered.sum(2, keepdim=True)
-            of_teacher, of_student = (
-                torch.stack([mass[b] for b in s]) for s in (teachers, students)
-            )
-            share_t, share_s = 1 / of_teacher, 1 / of_student
-        else:
-            # A row that knows no candidate with both sources has nothing to compare.
-            masses = (tempered @ self.common).unbind(-1)
-            of_teacher, of_student = (
-                torch.stack([mass[b] for mass, b in zip(masses, side)])[..., None]
-                for side in (teachers, students)
-            )
-            known = torch.minimum(of_teacher, of_student) > 0
-            of_teacher.masked_fill_(~known, 1)
-            of_student.masked_fill_(~known, 1)
-            share_t, share_s = known / of_teacher, known / of_student
-        for number, (teacher, student) in enumerate(self.pairs):
-            q_t, q_s = tempered[teacher], tempered[student]
-            if self.common is not None:
-                q_t, q_s = q_t * self.common[:, number], q_s * self.common[:, number]
-            # The correction by log_q is the same on both sides.
-            difference = torch.sub(logits[teacher], logits[student])
-            mean = (q_t * difference).sum(1, keepdim=True).mul_(share_t[number])
-            gap = (of_teacher[number] / of_student[number]).log_()
-            gap = gap.add_(top[teacher] - top[student], alpha=1 / tau)
-            if self.common is not None:
-                gap *= known[number]
-            self.divergence[number, rows] = torch.sub(mean / tau, gap)
-            gradient[student].addcmul_(q_s, share_s[number], value=scale)
-            gradient[student].addcmul_(q_t, share_t[number], value=-scale)
-            if not self.distillation.detach_teacher:
-                towards = difference.sub_(mean).mul_(q_t).mul_(share_t[number] * (scale / tau))
-                if teacher == self.scores.n_branches:
-                    gradient[:teacher].addcmul_(self.scores.mean_weight[:, None], towards)
-                else:
-                    gradient[teacher] += towards
 
     def _add_products(self, gradient: Tensor, rows: slice) -> None:
         """What a block's gradient of the logits says of users and items."""

@@ -17,6 +17,17 @@ _CHUNK = 512  # rows: with an inner_size of 256 a buffer is 512 KiB, which stays
 
 PositionIndex = tuple[Tensor, Tensor]  # sequences of a batch, and a position in each
 
+
+class OneEach(NamedTuple):
+    """A :data:`PositionIndex` that names one position of each sequence, in the batch's order.
+
+    A causal attention then needs one query of each.
+    """
+
+    sequence: Tensor
+    position: Tensor
+
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 
@@ -199,6 +210,9 @@ class TransformerBlock(nn.Module):
             Of the shape of ``x``, or ``[n_results, hidden_size]``, of a stack
             ``[n_stacked, n_results, hidden_size]``.
         """
+        if causal and isinstance(positions, OneEach) and isinstance(self.qkv, LinearStack):
+            x, attended = self._attend_once(x, positions, self.qkv)
+            return self._after_attention(x, attended)
         heads = self.qkv(x).unflatten(-1, (3, self.n_heads, -1))
         query, key, value = heads.flatten(0, -5).permute(2, 0, 3, 1, 4)  # [batch, heads, tokens, _]
         attended = F.scaled_dot_product_attention(
@@ -214,6 +228,27 @@ class TransformerBlock(nn.Module):
         attended = attended.transpose(1, 2).reshape(x.shape)
         if positions is not None:
             x, attended = select(x, positions), select(attended, positions)
+        return self._after_attention(x, attended)
+
+    def _attend_once(self, x: Tensor, at: OneEach, qkv: LinearStack) -> tuple[Tensor, Tensor]:
+        """One token of each sequence of a stack, and what it attends to, both ``[n, batch, d]``."""
+        size, weight, bias = x.size(-1), qkv.weight, qkv.bias[:, None]
+        token = select(x, at)
+        query = torch.baddbmm(bias[..., :size], token, weight[:, :size].mT)
+        others = torch.baddbmm(bias[..., size:], x.flatten(1, 2), weight[:, size:].mT)
+        others = others.view(-1, x.size(2), 2, self.n_heads, size // self.n_heads)
+        key, value = others.permute(2, 0, 3, 1, 4)
+        seen = torch.arange(x.size(2), device=x.device) <= at.position[:, None]
+        attended = F.scaled_dot_product_attention(
+            query.view(len(key), self.n_heads, 1, -1),
+            key,
+            value,
+            attn_mask=seen.repeat(len(x), 1)[:, None, None],
+            dropout_p=self.attn_dropout_prob if self.training else 0.0,
+        )
+        return token, attended.reshape(token.shape)
+
+    def _after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
         x = self.attn_norm(x + self.dropout(self.attn_output(attended)))
         return self.ffn_norm(x + self.dropout(self.feed_forward(x)))
 

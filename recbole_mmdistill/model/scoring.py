@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .candidates import Catalogue
 from .combine import centre
+from .layers import OneEach
 from .network import Network
 from .widths import BranchTensor, unstack
 
@@ -112,7 +113,7 @@ class Scorer:
             ``[B, sum of their widths]``.
         """
         row = torch.arange(len(item_seq), device=item_seq.device)
-        last = row, (item_seq_len - 1).clamp(min=0)
+        last = OneEach(row, (item_seq_len - 1).clamp(min=0))
         states = unstack(self.network.user_encoder(self.vectors, item_seq, last))
         side_by_side = torch.cat([states[branch] for branch in branches], dim=1)
         return side_by_side.masked_fill((item_seq_len == 0)[:, None], 0)

@@ -122,7 +122,7 @@ class StepScores:
             offset.scatter_(1, target, of_target)
         if self.repeats is not None:
             position, bias = self.repeats.position[rows], self.repeats.bias[rows]
-            offset = offset.scatter(1, position, bias.to(offset.dtype))
+            offset.scatter_(1, position, bias.to(offset.dtype))
         return offset[:, :-1]
 
     def log_q_of_rows(self, rows: slice = slice(None)) -> Tensor | None:

@@ -11,6 +11,7 @@ import torch
 from recbole_mmdistill.model import StepScores
 from recbole_mmdistill.model.candidates import Catalogue
 from recbole_mmdistill.model.item_encoder import SourceTokens
+from recbole_mmdistill.model.layers import OneEach
 
 SOURCES = ["id", "text", "image"]
 
@@ -27,6 +28,12 @@ class SequenceEncoderContract:
             (torch.tensor([0, 1, 1]), torch.tensor([5, 0, 3])),
         )
         torch.testing.assert_close(encoder(history, positions), encoder(history)[positions])
+
+    def test_one_state_of_each_history_is_that_of_all(self, encoder):
+        history = torch.randn(3, 6, 8)
+        positions = OneEach(torch.arange(3), torch.tensor([5, 0, 3]))
+        found = encoder(history, positions)
+        torch.testing.assert_close(found, encoder(history)[positions], rtol=0, atol=1e-6)
 
     def test_it_is_causal(self, encoder):
         history = torch.randn(1, 6, 8)
