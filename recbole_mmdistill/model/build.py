@@ -147,7 +147,11 @@ def build_network(config: Mapping[str, Any], features: Mapping[str, Any], n_item
         item_encoder=item_encoder,
         user_encoder=user_encoder,
         source_dropout=SourceDropout(float(config["source_dropout_prob"])),
-        repeat_bias=RepeatBias(max_length) if config["repeat_bias"] else None,
+        repeat_bias=(
+            RepeatBias(max_length, float(config["repeat_bias_rate"]))
+            if config["repeat_bias"]
+            else None
+        ),
         combination=Combination(
             branches, config["branch_weights"], float(config["new_item_weight"])
         ),

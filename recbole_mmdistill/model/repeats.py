@@ -9,10 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Adam moves a weight by about the learning rate a step, and a log-odds has farther to go than
-# weights that begin near 0.02.
-_LEARNING_RATE_FACTOR = 10.0
-
 
 class RepeatCandidates(NamedTuple):
     """The candidates that a row's own history holds, and what is added to their scores.
@@ -43,10 +39,14 @@ class RepeatBias(nn.Module):
     ----------
     max_length : int
         Longest history.
+    rate : float
+        What the learning rate is multiplied by for it. Adam moves a weight by about the learning
+        rate a step, and a log-odds has farther to go than weights that begin near 0.02.
     """
 
-    def __init__(self, max_length: int) -> None:
+    def __init__(self, max_length: int, rate: float = 10.0) -> None:
         super().__init__()
+        self.rate = rate
         self.weight = nn.Parameter(torch.zeros(int(math.log2(max(max_length, 1))) + 1))
 
     def forward(self, item_seq: Tensor, row: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,9 +71,8 @@ class RepeatBias(nn.Module):
         latest = (distance >= 0) & (_next_occurrence(item_seq)[row] > position[:, None])
         latest &= item_seq[row] > 0
         doubling = torch.log2(distance.clamp(min=0) + 1.0).long()
-        return torch.where(
-            latest, F.embedding(doubling, self.weight[:, None])[..., 0] * _LEARNING_RATE_FACTOR, 0.0
-        ), latest
+        bias = F.embedding(doubling, self.weight[:, None])[..., 0] * self.rate
+        return torch.where(latest, bias, 0.0), latest
 
     def candidates(
         self, item_seq: Tensor, row: Tensor, position: Tensor, index: Tensor, n_candidates: int

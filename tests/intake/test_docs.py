@@ -20,7 +20,15 @@ def test_a_command_of_the_page_is_understood(command):
 
 def test_every_option_on_the_page_is_one():
     page = {word for word in re.findall(r"--(\w+)", PAGE)}
-    others = {"encoder", "modality", "modalities", "fields", "image_field", "benchmark_filename"}
+    others = {
+        "load_col",
+        "encoder",
+        "modality",
+        "modalities",
+        "fields",
+        "image_field",
+        "benchmark_filename",
+    }
     assert page - others <= {*vars(build_parser().parse_args(["x"]))}
 
 

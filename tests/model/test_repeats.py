@@ -128,3 +128,14 @@ def test_without_it_the_history_s_items_are_as_any_others():
     batch = prefixes([1, 2, 3])
     user = recommender(batch["item_id_list"], batch["item_length"])
     assert torch.equal(recommender.full_sort_predict(batch), user @ recommender.score_table().T)
+
+
+def test_the_rate_says_how_far_a_step_moves_the_bias():
+    item_seq = torch.tensor([[3, 4]])
+    biases = []
+    for rate in (1.0, 10.0):
+        bias = RepeatBias(2, rate)
+        with torch.no_grad():
+            bias.weight.fill_(-0.5)
+        biases.append(bias(item_seq, torch.tensor([0]), torch.tensor([1]))[0].tolist())
+    assert biases == [[[-0.5, -0.5]], [[-5.0, -5.0]]]
