@@ -179,8 +179,8 @@ def _sentences(
 
 
 def _power(stages: Mapping[str, Any], health: Mapping[str, Any]) -> dict[str, Any]:
-    """Users who were tested, and who are needed to see 5 %: by a source's own spread, if known."""
-    for name in ("text", "image"):
+    """Users who were tested, and who are needed to see 5 %: by two models' spread, if known."""
+    for name in ("text", "image", "id"):
         compared = stages.get(name, {}).get("gain")
         if compared and compared["users_needed"]:
             return {"users": compared["n_users"], "needed": compared["users_needed"]}
