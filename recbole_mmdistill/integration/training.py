@@ -30,10 +30,11 @@ def epoch_of_ours(
 
 @extends(f"{_TRAINER}._build_optimizer")
 def fused_optimizer(original: Any, self: Any, **kwargs: Any) -> Any:
-    """Train this package's models by a fused optimiser.
+    """Train this package's models by a fused optimiser, the IDs at a rate of their own if wished.
 
     That of trainer/trainer.py:133 launches several for every parameter, and updates all rows of a
-    large table for the few that a step reads (:mod:`..model.rows`).
+    large table for the few that a step reads (:mod:`..model.rows`). It knows one learning rate
+    (``id_learning_rate`` is a second).
     """
     from ..model.rows import OPTIMIZERS
 

@@ -86,8 +86,8 @@ def resolve_widths(
     """Find the width of each source, and so of its branch.
 
     ``auto`` gives a modality two numbers for each that its whitened features have, at most 256, at
-    least ``hidden_size``, and a multiple of ``n_heads``. The ID has ``hidden_size``: what training
-    knows of one item fits a small vector, a feature must tell all items apart.
+    least ``hidden_size``, and a multiple of ``n_heads``. The ID has ``hidden_size``, which should
+    hold what the features say where IDs begin as these.
 
     Parameters
     ----------
