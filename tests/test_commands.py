@@ -42,8 +42,8 @@ SUBSTITUTIONS = [
         "would fetch the weights",
     ),
     (
-        "--out results/movielens\n",
-        "--out results/movielens --only_report\n",
+        "--out results/shops\n",
+        "--out results/shops --only_report\n",
         "would train for days",
     ),
     (

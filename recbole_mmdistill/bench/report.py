@@ -6,8 +6,8 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Sequence
-from importlib import metadata
+from collections.abc import Iterable, Sequence
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def machine() -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "memory_gib": round(pages / 2**30, 1),
         "python": platform.python_version(),
-        **{name: metadata.version(name) for name in libraries},
+        **{name: metadata.version(name) for name in libraries if util.find_spec(name)},
     }
 
 
@@ -93,19 +93,21 @@ def compare(
     }
 
 
-def write(path: Path, results: Sequence[dict[str, Any]]) -> None:
-    """Print the results, and write them with machine and command as JSON, atomically.
+def write(path: Path, results: Iterable[dict[str, Any]]) -> None:
+    """Print the results, and write them with machine and command as JSON, each as it comes.
 
     Parameters
     ----------
     path : Path
-        Where to.
-    results : sequence of dict
+        Where to. What a run that is cut off has measured by then stands there.
+    results : iterable of dict
         Each with ``name``, ``ratio``, ``target`` and ``reached``.
     """
+    command = " ".join(["python -m recbole_mmdistill.bench", *sys.argv[1:]])
+    document: dict[str, Any] = {"command": command, "machine": machine(), "results": []}
     for result in results:
         verdict = "reached" if result["reached"] else "missed"
         ratio, target = result["ratio"]["median"], result["target"]
-        print(f"{result['name']}: ratio {ratio:.4g} (target {target:.4g}: {verdict})")
-    command = " ".join(["python -m recbole_mmdistill.bench", *sys.argv[1:]])
-    write_json(path, {"command": command, "machine": machine(), "results": list(results)})
+        print(f"{result['name']}: ratio {ratio:.4g} (target {target:.4g}: {verdict})", flush=True)
+        document["results"].append(result)
+        write_json(path, document)

@@ -277,6 +277,12 @@ class MultiModalSequentialDataset(SequentialDataset):
         """Number of targets of a split: one for each row, whatever it is drawn in."""
         return len(self.inter_feat)
 
+    @property
+    def targets_per_user(self) -> float:
+        """Targets of a split by the users who have any, 0 if nobody has."""
+        n_users = len(self.inter_feat[self.uid_field].unique())
+        return self.n_targets / max(n_users, 1)
+
     def windows_per_batch(self, train_batch_size: int) -> int:
         """Windows that hold as many targets as RecBole's batch has rows, on average."""
         return max(1, round(train_batch_size * self.n_windows / max(self.n_targets, 1)))

@@ -123,6 +123,8 @@ def config_of(saved: Mapping[str, Any], path: str | Path, with_data: bool = True
     UserError
         Its options cannot be, or its dataset is not there.
     """
+    from ..model.by_histories import AUTO, OF_LONG
+
     check_options(saved["model"], saved["dataset"], saved["options"], path)
     options = Checked(saved["options"])
     options["checkpoint_dir"] = str(Path(path).parent)
@@ -134,6 +136,9 @@ def config_of(saved: Mapping[str, Any], path: str | Path, with_data: bool = True
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"The options of {path} cannot be ({reason}).", OTHER) from error
+    for name, value in OF_LONG.items():  # of a checkpoint from before these hung on the data
+        if name not in saved["options"] and config.final_config_dict.get(name) == AUTO:
+            config[name] = value
     if saved["vocabulary"] is not None:
         numbering.number_as(config, saved["vocabulary"])
     config.added_features = added.features_of(saved, path)

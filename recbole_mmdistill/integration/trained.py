@@ -261,4 +261,5 @@ def _dataset(config: Any, tokens: Mapping[str, np.ndarray], features: Mapping[st
         inter_feat={config["ITEM_ID_FIELD"]: torch.empty(0, dtype=torch.long)},
         num=lambda field: len(tokens[field]),
         steps_per_epoch=lambda batch_size: 1,
+        targets_per_user=0.0,
     )

@@ -17,6 +17,7 @@ from ..errors import UserError
 from . import device
 from .averaging import WeightAverage, left_by_decay
 from .build import build_network, build_objective, build_sampler, start_of_ids
+from .by_histories import resolve_by_histories
 from .candidates import Catalogue
 from .earlier import stack_branches
 from .item_encoder import ID
@@ -88,6 +89,7 @@ class IDMMDistill(SequentialRecommender):
                 f"{type(self).__name__} got a {type(dataset).__name__}, which has no features.",
                 "Import recbole_mmdistill before RecBole creates the dataset.",
             )
+        resolve_by_histories(config, dataset.targets_per_user)
         check_options(config, features)
         self.TARGET_SEQ = "target_" + self.ITEM_SEQ
         self.network = build_network(config, features, self.n_items)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..settings import wrong_values
+from .by_histories import AUTO
 from .combine import LEARNED
 from .item_encoder import ID
 from .losses import MEAN
@@ -106,5 +107,5 @@ def wrong_widths(config: Mapping[str, Any], modalities: list[str]) -> Iterator[s
     what = "hidden_size" if meeting is None else "imt_width"
     widths.append((what, config[what], "imt_heads"))
     for what, width, heads in widths:
-        if width % config[heads]:
+        if width != AUTO and width % config[heads]:
             yield f"{what} {width} is not a multiple of {heads} {config[heads]}"

@@ -109,10 +109,13 @@ def test_an_import_that_is_stopped_leaves_no_dataset(how, code):
 
 
 def test_ctrl_c_ends_a_long_statement_at_once():
+    # A shell starts what it runs in the background with Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
     with Engine(Path("scratch")) as engine, pytest.raises(KeyboardInterrupt):
         timer.start()
         engine.run("SELECT count(*) FROM range(1000000000000) a(x) WHERE hash(x) = 8", label="long")
+    signal.signal(signal.SIGINT, before)
 
 
 def test_the_result_is_trained_on(capsys):

@@ -24,6 +24,7 @@ def test_the_id_embedding_may_learn_at_a_rate_of_its_own(learner):
 
 def test_without_it_the_id_embedding_learns_as_all_else():
     write_dataset()
-    same = run("IDMMDistill", "small", {**SMALL, "id_learning_rate": 0.003}).model.state_dict()
-    plain = run("IDMMDistill", "small", SMALL).model.state_dict()
+    small = {**SMALL, "learning_rate": 0.003}
+    same = run("IDMMDistill", "small", {**small, "id_learning_rate": 0.003}).model.state_dict()
+    plain = run("IDMMDistill", "small", small).model.state_dict()
     assert all(torch.equal(plain[name], value) for name, value in same.items())

@@ -57,6 +57,7 @@ def dataset(modalities=None):
         inter_feat={"item_id": torch.arange(1, N_ITEMS)},
         num=lambda field: N_ITEMS,
         steps_per_epoch=lambda batch_size: 2,
+        targets_per_user=100.0,  # long histories
     )
 
 

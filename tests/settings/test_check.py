@@ -23,7 +23,7 @@ def said(model="IDMMDistill", dataset="shop", **settings):
         ("epochs", "ten", "a whole number, 0 or more"),
         ("epochs", True, "a whole number"),
         ("epochs", 2.0, "a whole number"),
-        ("hidden_size", "abc", "a whole number, 1 or more"),
+        ("hidden_size", "abc", "a whole number or one of auto, 1 or more"),
         ("learning_rate", 0, "above 0"),
         ("learning_rate", float("nan"), "not finite"),
         ("kd_weight", "2024-13-45", "a number"),

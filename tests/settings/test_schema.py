@@ -2,6 +2,7 @@
 
 import pytest
 
+from recbole_mmdistill.model.by_histories import AUTO
 from recbole_mmdistill.model.item_encoder import ITEM_ENCODERS
 from recbole_mmdistill.model.layers import ACTIVATIONS
 from recbole_mmdistill.model.sequence_encoder import SEQUENCE_ENCODERS
@@ -59,7 +60,7 @@ def test_no_model_s_own_defaults_are_at_fault(model):
 def test_the_choices_of_the_model_s_file_are_those_of_the_code():
     options = read_options("recbole_mmdistill", "model", "IDMMDistill.yaml")
     for name, known in (
-        ("item_encoder", ITEM_ENCODERS),
+        ("item_encoder", {*ITEM_ENCODERS, AUTO}),
         ("sequence_encoder", SEQUENCE_ENCODERS),
         ("user_encoder", USER_ENCODERS),
         ("hidden_act", ACTIVATIONS),
