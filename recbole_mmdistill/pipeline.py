@@ -57,15 +57,33 @@ class Prepared:
         """Whether the model of the best epoch is saved, to be measured."""
         return self.config["saved"] is not False
 
-    def fit(self) -> dict[str, float]:
-        """Train to the end; the best epoch's validation metrics, {} where there are no rows."""
+    def fit(self, seconds: float | None = None) -> dict[str, float]:
+        """Train to the end, or as far as there is time.
+
+        Parameters
+        ----------
+        seconds : float, optional
+            After the first epoch, none begins that would end later, if it took as long as the last.
+
+        Returns
+        -------
+        dict of str to float
+            The best epoch's validation metrics, {} where there are no rows.
+        """
         from .integration.progress import one_bar_an_epoch
 
-        shown = self.config["show_progress"]
-        with one_bar_an_epoch(self.trainer):
-            _, best = self.trainer.fit(
-                self.train_data, self.valid_data, saved=self.saved, show_progress=shown
-            )
+        trainer, shown = self.trainer, self.config["show_progress"]
+        clock = None if seconds is None else _Clock(seconds)
+        try:
+            with one_bar_an_epoch(trainer):
+                _, best = trainer.fit(
+                    *(self.train_data, self.valid_data),
+                    saved=self.saved,
+                    show_progress=shown,
+                    callback_fn=clock,
+                )
+        except _TimeIsUp:
+            best = trainer.best_valid_result
         return _plain(best)
 
     def measure(self) -> dict[str, float]:
@@ -90,6 +108,24 @@ class Prepared:
                     result = self.trainer.evaluate(self.test_data, load_best_model=False)
                 metrics[name] = _plain(result)
         return metrics
+
+
+class _TimeIsUp(Exception):
+    """Ends a training whose time is over, after the epoch has been validated and saved."""
+
+
+class _Clock:
+    """What RecBole's trainer calls after each epoch."""
+
+    def __init__(self, seconds: float) -> None:
+        self._last = time.monotonic()
+        self._end = self._last + seconds
+
+    def __call__(self, *_: Any) -> None:
+        now = time.monotonic()
+        if now + (now - self._last) > self._end:
+            raise _TimeIsUp
+        self._last = now
 
 
 @dataclass(frozen=True)

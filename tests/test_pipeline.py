@@ -12,7 +12,8 @@ from recbole.utils import get_trainer
 
 from recbole_mmdistill import checkpoint
 from recbole_mmdistill.errors import UserError
-from recbole_mmdistill.pipeline import run, run_request
+from recbole_mmdistill.integration.config import make_config
+from recbole_mmdistill.pipeline import prepare, run, run_request
 from recbole_mmdistill.settings import Request, read_request
 from tests.integration.builders import SMALL, write_dataset
 
@@ -54,6 +55,16 @@ def test_nothing_is_saved_if_nobody_wants_it():
     made = run("SASRec", "small", {**SMALL, "saved": False})
     assert made.checkpoint is None and not list(Path("saved").iterdir())
     assert set(made.test) == {"ndcg@5", "hit@5"}
+
+
+def test_a_training_ends_with_the_epoch_that_its_time_is_over_in():
+    write_dataset()
+    config = make_config("IDMMDistill", "small", {**SMALL, "epochs": 50})
+    prepared = prepare(config)
+    best = prepared.fit(seconds=0)
+    assert list(prepared.trainer.train_loss_dict) == [0]
+    assert best["ndcg@5"] == prepared.trainer.best_valid_score
+    assert prepared.measure()["ndcg@5"] > 0  # of the best epoch, which was saved
 
 
 def test_the_summary_has_the_metrics_of_the_whole_and_of_each_branch():

@@ -33,6 +33,7 @@ def run_trial(
     settings: Mapping[str, Any],
     grouped_by: Sequence[str] = (),
     store: Store | None = None,
+    seconds: float | None = None,
 ) -> dict[str, Any]:
     """Train a model, load its best epoch, and rank the test targets among all items.
 
@@ -50,6 +51,8 @@ def run_trial(
         Modalities by whose presence test rows are told apart, whatever the model reads.
     store : Store, optional
         Where the description of the test rows goes; by default it is dropped.
+    seconds : float, optional
+        For the training, see :meth:`recbole_mmdistill.pipeline.Prepared.fit`.
 
     Returns
     -------
@@ -98,7 +101,7 @@ def run_trial(
         prepared = prepare(config, make_dataset)
         network, valid, test = prepared.model, prepared.valid_data, prepared.test_data
         with watch_training(prepared.trainer) as epochs:
-            valid_result = prepared.fit()
+            valid_result = prepared.fit(seconds)
         started = time.process_time()
         test_result = prepared.measure()
         seconds = time.process_time() - started

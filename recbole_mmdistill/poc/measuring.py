@@ -15,6 +15,7 @@ from .commands import write_commands
 from .encoding import NONE
 from .lists import last_purchases
 from .plan import (
+    CLOSING,
     FIRST_ROUND,
     MOST_SEEDS,
     WHAT_IF,
@@ -168,7 +169,7 @@ def _first_round(
         name = stage.name
         limit[name] = pace.epochs(name)
         before = work.steps.spent
-        measured.add(name, _train(work, stage, limit[name], seed=0))
+        measured.add(name, _train(work, stage, limit[name], 0, pace.seconds(name)))
         epochs = len(measured.records[name][0]["curve"])
         pace.done(name, epochs, work.steps.spent - before)
     return limit
@@ -188,7 +189,8 @@ def _more_rounds(
         if not ours or work.steps.left < 1.1 * each:
             break
         for stage in ours:
-            measured.add(stage.name, _train(work, stage, limit[stage.name], seed))
+            left = work.steps.left - CLOSING
+            measured.add(stage.name, _train(work, stage, limit[stage.name], seed, left))
 
 
 def _plan(work: Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Speed]]:
@@ -210,7 +212,7 @@ def _plan(work: Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Spee
     return Plan(**made["plan"]), {name: Speed(**of) for name, of in made["speeds"].items()}
 
 
-def _train(work: Work, stage: Stage, epochs: int, seed: int) -> dict[str, Any]:
+def _train(work: Work, stage: Stage, epochs: int, seed: int, seconds: float) -> dict[str, Any]:
     settings = settings_of(stage, work.common, epochs=epochs, seed=2023 + seed)
     name = f"{stage.name} seed {seed + 1}"
     return work.steps.do(
@@ -219,5 +221,6 @@ def _train(work: Work, stage: Stage, epochs: int, seed: int) -> dict[str, Any]:
         lambda: train(
             *(stage, work.sample.dataset, settings, work.modalities, work.store),
             work.models / name.replace(" ", "-"),
+            seconds,
         ),
     )

@@ -150,11 +150,24 @@ class Pace:
 
     def epochs(self, stage: str) -> int:
         """How many epochs there is time for, if the other stages get their part of it."""
-        expected = {n: self._speeds[n].trial(self._plan.epochs[n]) for n in self._waiting}
-        share = self._left * expected[stage] / sum(expected.values())
-        slower = max(1.0, self._taken / self._expected) if self._expected else 1.0
-        most = min(self._plan.epochs[stage], _fit([self._speeds[stage]], share / slower))
+        speed = self._speeds[stage]
+        most = min(self._plan.epochs[stage], _fit([speed], self._share(stage) / self._slower))
         return max(most, FEWEST_EPOCHS)
+
+    def seconds(self, stage: str) -> float:
+        """How long its training may take, what is measured after it left out."""
+        speed = self._speeds[stage]
+        return self._share(stage) - self._slower * (speed.prepare + _TESTS * speed.evaluation)
+
+    def _share(self, stage: str) -> float:
+        """Its part of the time that is left, as its training is expected to be long."""
+        expected = {n: self._speeds[n].trial(self._plan.epochs[n]) for n in self._waiting}
+        return self._left * expected[stage] / sum(expected.values())
+
+    @property
+    def _slower(self) -> float:
+        """How much slower the machine is than when its steps were measured, at least 1."""
+        return max(1.0, self._taken / self._expected) if self._expected else 1.0
 
     def done(self, stage: str, epochs: int, seconds: float) -> None:
         """Take into account what a stage took."""

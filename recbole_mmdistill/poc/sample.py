@@ -13,6 +13,7 @@ from ..atomic import AtomicFile
 from ..errors import UserError
 
 USER, ITEM, TIME = "user_id", "item_id", "timestamp"
+_PATIENCE = 4  # epochs without gain; what is left of the budget is worth more as further seeds
 _LONGEST = 50  # of a history; the model's own default
 _YEAR_2000 = 946_684_800.0
 _USERS_BY_TIME = 1000  # the last tenth by time is tested on if so many users are in it
@@ -67,6 +68,7 @@ class Sample:
             "data_path": str(self.folder.parent),
             "eval_args": {"split": split, "order": "TO", "group_by": "user", "mode": "full"},
             "MAX_ITEM_LIST_LENGTH": int(min(_LONGEST, max(longest, 2))),
+            "stopping_step": _PATIENCE,
         }
 
     def check(self) -> None:

@@ -123,6 +123,7 @@ def train(
     modalities: Sequence[str],
     store: Store,
     folder: Path,
+    seconds: float,
 ) -> dict[str, Any]:
     """Train a stage, and rank the test targets among the items that each user has not seen.
 
@@ -140,6 +141,8 @@ def train(
         Where the description of the test rows goes.
     folder : Path
         Of its checkpoint; what lies there is removed first.
+    seconds : float
+        After the first epoch, none begins that would end later.
 
     Returns
     -------
@@ -152,7 +155,8 @@ def train(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     record = run_trial(
-        stage.model, dataset, {**settings, "checkpoint_dir": str(folder)}, modalities, store
+        *(stage.model, dataset, {**settings, "checkpoint_dir": str(folder)}, modalities, store),
+        seconds=seconds,
     )
     epochs = record["epochs"]
     valid = [epoch.get("valid", 0.0) for epoch in epochs]
@@ -162,11 +166,17 @@ def train(
         "rows": record["rows"],
         "valid": record["valid"].get("ndcg@10", 0.0),
         "curve": [list(point) for point in zip(spent, valid)],
-        "unfinished": len(epochs) >= settings["epochs"] and still_rising(valid),
+        "unfinished": _was_cut(valid, settings) and still_rising(valid),
         "cpu_seconds": spent[-1] + sum(epoch.get("valid_cpu_seconds", 0.0) for epoch in epochs),
         "parameters": record["parameters"],
         "checkpoint": str(next(iter(sorted(folder.glob("*.pth"))), "")),
     }
+
+
+def _was_cut(valid: Sequence[float], settings: Mapping[str, Any]) -> bool:
+    """Whether a training ended before RecBole's trainer would have ended it."""
+    since_best = len(valid) - 1 - max(range(len(valid)), key=valid.__getitem__, default=-1)
+    return since_best <= settings["stopping_step"]
 
 
 def still_rising(valid: Sequence[float]) -> bool:

@@ -119,6 +119,7 @@ def _longest(steps: Steps, measured: Measured, limit: Mapping[str, int], name: s
 def _trained(
     task: Task, steps: Steps, name: str, stage: Stage, epochs: int, **more: Any
 ) -> dict[str, Any]:
+    # That each fits was asked before; the budget ends what takes longer than was expected.
     settings = settings_of(stage, task.common, epochs=epochs, seed=2023, **more)
     return steps.do(
         name,
@@ -126,6 +127,7 @@ def _trained(
         lambda: train(
             *(stage, task.sample.dataset, settings, task.modalities, task.store),
             task.output / "models" / name.replace(" ", "-"),
+            steps.left,
         ),
     )
 

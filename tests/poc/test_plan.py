@@ -1,6 +1,14 @@
 """From a budget and the time of a step to epochs."""
 
-from recbole_mmdistill.poc.plan import CLOSING, FEWEST_EPOCHS, MOST_EPOCHS, Speed, make_plan
+from recbole_mmdistill.poc.plan import (
+    CLOSING,
+    FEWEST_EPOCHS,
+    MOST_EPOCHS,
+    Pace,
+    Plan,
+    Speed,
+    make_plan,
+)
 
 ORDER = ["id", "text", "image", "all", "sasrec"]
 SPEEDS = {name: Speed(prepare=1, epoch=2, evaluation=0.5) for name in ORDER}
@@ -30,3 +38,12 @@ def test_the_first_stage_is_always_trained():
     plan = make_plan(SPEEDS, 10, ORDER)
     assert plan.epochs == {"id": FEWEST_EPOCHS}
     assert plan.left_out == ["sasrec", "all", "image", "text"]
+
+
+def test_each_stage_has_its_part_of_the_time_that_is_left():
+    pace = Pace(Plan({"id": 10, "text": 10}, []), SPEEDS, seconds=100)
+    after_training = 1 + 3 * 0.5
+    assert pace.seconds("id") == 100 / 2 - after_training
+    pace.done("id", epochs=10, seconds=2 * SPEEDS["id"].trial(10))  # the machine is busy
+    left = 100 - 2 * SPEEDS["id"].trial(10)
+    assert pace.seconds("text") == left - 2 * after_training
