@@ -35,7 +35,9 @@ def write_commands(output: Path, report: Mapping[str, Any], modalities: list[str
     """
     stage = report["verdict"]["recommended"]
     if stage not in (SASREC, ID, ALL, *modalities):
-        return ["recbole-mm poc ORDERS --budget=2h --output=FOLDER"]
+        again = {"dataset": report["dataset"], "data_path": report["settings"]["data_path"]}
+        words = [f"--{name}={value}" for name, value in {**again, "output": output}.items()]
+        return [shlex.join(["recbole-mm", "poc", *words, "--budget=2h"])]
     settings = {name: report["settings"][name] for name in _KEPT}
     model = "SASRec" if stage == SASREC else "IDMMDistill"
     if stage == SASREC:

@@ -36,13 +36,16 @@ class Found:
         What made them; for ``none`` the key of the reason.
     path : str
         Of the file; empty for ``none``.
+    untrained : bool
+        Whether the weights of the encoder of ready features were random numbers.
     """
 
     how: str
     encoder: str
     path: str = ""
+    untrained: bool = False
 
-    def plain(self) -> dict[str, str]:
+    def plain(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
 
@@ -154,7 +157,8 @@ def _ready(dataset: str, modality: str, folder: Path) -> Found | None:
         if (folder / f"{dataset}.{modality}.safetensors").exists():
             raise
         return None
-    return Found(READY, source.info.encoder, str(source.path or folder))
+    info = source.info
+    return Found(READY, info.encoder, str(source.path or folder), info.is_untrained)
 
 
 def _text_model_here() -> str | None:

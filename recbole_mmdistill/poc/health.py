@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -38,15 +39,17 @@ _SCRIPTS = {
     "Greek": (0x0370, 0x03FF),
 }
 _COMMON = {
-    "English": "the and for with of to in is",
-    "German": "und der die das mit für von ist",
+    "English": "the and for with of to your",
+    "German": "und der die das mit für von aus ein eine",
     "French": "le la les et des pour avec une",
     "Spanish": "el los las y para con una del",
     "Italian": "il di e per con una della gli",
     "Portuguese": "o os e para com uma do não",
     "Dutch": "de het en een van voor met op",
 }
-_WORDS = {name: frozenset(words.split()) for name, words in _COMMON.items()}
+_LETTERS = {"German": "äöüß", "French": "çœêè", "Spanish": "ñ", "Portuguese": "ãõ"}
+_SHARED = {word for word, n in Counter(" ".join(_COMMON.values()).split()).items() if n > 1}
+_WORDS = {name: {*words.split()} - _SHARED for name, words in _COMMON.items()}
 
 
 def text_fields(sample: Sample, given: Sequence[str]) -> list[str]:
@@ -262,10 +265,15 @@ def _language(text: str) -> str:
         for name, (low, high) in _SCRIPTS.items():
             if any(low <= code <= high for code in codes):
                 return name
-    words = text.lower().split()
-    hits = {name: sum(word in of for word in words) for name, of in _WORDS.items()}
-    best = max(hits, key=hits.__getitem__)
-    return best if hits[best] else "other"
+    lower = text.lower()
+    words = re.findall(r"\w+", lower)
+    hits = {
+        name: sum(word in of for word in words)
+        + any(letter in lower for letter in _LETTERS.get(name, ""))
+        for name, of in _WORDS.items()
+    }
+    best, second = sorted(hits, key=hits.__getitem__, reverse=True)[:2]
+    return best if hits[best] > hits[second] else "other"
 
 
 def _pictures(
@@ -290,11 +298,11 @@ def _pictures(
                 lacking.append(row)
                 said[-1] = catalogue.title(row)
                 continue
-            digests[hashlib.sha256(data).digest()] += 1
             if row in decoded:
                 side = min(decode(data).size)
                 sizes.append(side)
                 small += side < _SMALL
+            digests[hashlib.sha256(data).digest()] += 1
         except UnreadablePicture as error:
             unreadable += 1
             lacking.append(row)

@@ -15,6 +15,7 @@ from . import verdict
 
 LANGUAGES = ("en", "ja")
 _UNFINISHED = " †"
+_GAINS, _MOST_GAIN = {"gain", "low", "high"}, 10.0
 _NAMED = {"source": "name", "stage": "stage", "other": "stage"}  # values that are translated
 
 
@@ -23,6 +24,13 @@ def catalogue(language: str) -> dict[str, str]:
     """Read the texts of a language."""
     path = resources.files(__package__) / "texts" / f"{language}.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+class _Gain(float):
+    """A share that reads as a number of that kind can be read: over almost nothing, it has none."""
+
+    def __format__(self, spec: str) -> str:
+        return f"> +{_MOST_GAIN:,.0%}" if self > _MOST_GAIN else super().__format__(spec)
 
 
 class Texts:
@@ -39,6 +47,7 @@ class Texts:
 
     def __call__(self, key: str, **values: Any) -> str:
         """Give a text, its values put in; those that are names of sources or stages translated."""
+        values |= {name: _Gain(values[name]) for name in _GAINS & values.keys()}
         for name, kind in _NAMED.items():
             if name in values:
                 values[name] = self.name(values[name], kind)
@@ -94,6 +103,7 @@ def render(report: Mapping[str, Any], language: str) -> str:
         examples=_examples(report, t),
         rules=_rules(t),
         commands=report["commands"],
+        trains=len(report["commands"]) > 1,
     )
 
 
@@ -103,7 +113,7 @@ def _percent(share: float) -> str:
 
 def _data(report: Mapping[str, Any], t: Texts) -> list[tuple[str, str]]:
     size, time, test = (report["health"][name] for name in ("size", "time", "test"))
-    power = report["health"]["power"]
+    power = report["verdict"]["power"]
     days = " - ".join(time["days"])
     return [
         (t("data_size"), t("data_size_is", **size)),
@@ -151,7 +161,8 @@ def _from(found: Mapping[str, str], t: Texts) -> dict[str, str]:
 def _interval(gain: Mapping[str, Any] | None) -> str:
     if gain is None:
         return ""
-    return f"{gain['relative']:+.1%} ({gain['low']:+.1%}, {gain['high']:+.1%})"
+    relative, low, high = (_Gain(gain[name]) for name in ("relative", "low", "high"))
+    return f"{relative:+.1%} ({low:+.1%}, {high:+.1%})"
 
 
 def _stage_tables(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from ..pipeline import prepare
 
 MOST_EPOCHS, FEWEST_EPOCHS = 200, 4
 MOST_SEEDS = 5
-FIRST_ROUND = 0.5  # share of the budget for one seed of all stages
+FIRST_ROUND = 0.65  # share of the budget for one seed of all stages
 WHAT_IF = 0.3  # and for what is tried after it
 CLOSING = 6.0  # seconds that are kept for the costs of each stage, and for the report
 REFERENCE = 0.25  # share of a round for RecBole's SASRec

@@ -83,8 +83,9 @@ def decide(
     Returns
     -------
     dict
-        ``sources``: the outcome of each; ``recommended``: a stage; and lists of sentences, each a
-        key of the catalogues and its values: ``sentences``, ``numbers``, ``collect``, ``risks``.
+        ``sources``: the outcome of each; ``recommended``: a stage; ``power``; and lists of
+        sentences, each a key of the catalogues and its values: ``sentences``, ``numbers``,
+        ``collect``, ``risks``.
     """
     sources = {}
     for name in ("text", "image", "all"):
@@ -103,6 +104,7 @@ def decide(
         "recommended": recommended,
         "base": base,
         "enough": health["test"]["users"] >= FEWEST_USERS,
+        "power": {**health["power"], **_power(stages, health)},
     }
     decided["sentences"] = [*_sentences(decided, stages, found, health)]
     decided["numbers"] = [*_numbers(recommended, base, stages, costs, measured)]
@@ -118,13 +120,18 @@ def _changed(name: str, examples: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _base(measured: Measured) -> str:
-    """The best that there is without texts and pictures, for which an interval speaks."""
+    """The best that there is without texts and pictures, for which an interval speaks.
+
+    What wins as it is wins, whether or not its training was finished; nothing is said of how much
+    it would win by in the end.
+    """
     best = "popular"
     for name in ("markov", "sasrec", "id"):
-        if name in measured.ranks and not measured.unfinished(name):
+        if name in measured.ranks:
             compared = measured.compare(name, best)
             corrected = min(1.0, _TRIED * compared["p"])  # Bonferroni
-            if outcome({**compared, "p_corrected": corrected}) == ON:
+            as_it_is = {**compared, "p_corrected": corrected, "other_unfinished": False}
+            if outcome(as_it_is) == ON:
                 best = name
     return best
 
@@ -279,7 +286,9 @@ def _risks(
     if unfinished:
         yield "risk_budget", {"stages": unfinished}
     for name, of in found.items():
-        if of["how"] == "ready":
+        if of["how"] == "ready" and of.get("untrained"):
+            yield "risk_untrained", {"source": name, "encoder": of["encoder"]}
+        elif of["how"] == "ready":
             yield "risk_ready", {"source": name, "encoder": of["encoder"]}
     if health["test"]["repeats"] > 0.1:
         yield "risk_repeats", {"share": health["test"]["repeats"]}

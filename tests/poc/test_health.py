@@ -10,6 +10,8 @@ from recbole_mmdistill.poc.health import languages
     [
         ("A pot for the garden, with a lid", "English"),
         ("Ein Topf für den Garten mit Deckel", "German"),
+        ("Tasse grün in Größe M", "German"),
+        ("Becher in Blau", "other"),
         ("Un pot pour le jardin avec couvercle", "French"),
         ("庭のための鉢", "Japanese"),
         ("花园用陶罐", "Chinese"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recbole_mmdistill.poc.page import LANGUAGES, render
+from recbole_mmdistill.poc.page import LANGUAGES, Texts, render
 from tests.poc.builders import report
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -67,10 +67,16 @@ def test_an_unfinished_training_decides_nothing(made):
     assert "risk_budget" in keys(found, "risks")
 
 
-def test_an_unfinished_stage_is_no_base(made):
-    found = made({"sasrec": 0.3, "text": 0.3, "image": 0.2, "all": 0.3}, unfinished=["sasrec"])
-    assert found["verdict"]["base"] == "id"
-    assert "IDs alone</th>" in render(found, "en") and "SASRec †</th>" in render(found, "en")
+def test_an_unfinished_stage_that_wins_as_it_is_is_the_base(made):
+    found = made({"text": 0.3, "image": 0.2, "all": 0.3}, unfinished=["id", "text", "image", "all"])
+    assert found["verdict"]["base"] == "id" == found["verdict"]["recommended"]
+    assert "IDs alone †</th>" in render(found, "en")
+    assert keys(found)[0] == "recommended_unsure"
+
+
+def test_a_gain_over_almost_nothing_is_not_written_out():
+    assert Texts("en")("number_gain_figure", gain=3.4e9) == "> +1,000%"
+    assert Texts("en")("number_gain_figure", gain=0.5) == "+50.0%"
 
 
 def test_p_values_are_corrected_together(made):
