@@ -5,6 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from recbole_mmdistill.errors import UserError
+from recbole_mmdistill.intake.engine import Engine
+from recbole_mmdistill.intake.times import read_times
 from tests.intake.importing import dropped, imported, refused, report
 
 
@@ -88,6 +91,7 @@ def test_what_is_of_another_form_than_most_is_dropped_with_its_line():
         (("1600000000", "1600000000000"), "of no one form"),
         (("2020-02-30", "2020-13-01"), "of no one form"),
         (("13.09.20 12:26",), '--time_format="%d.%m.%y %H:%M"'),
+        (("2020/9/13 2:26 PM",), '--time_format="%Y/%m/%d %I:%M %p"'),
         (("13 Sep 2020",), '--time_format="%d %b %Y"'),
         (("1600000000", "1600000000000"), "--time_format=ms"),
         (("infinity", "epoch"), "of no one form"),
@@ -127,6 +131,14 @@ def test_small_numbers_are_an_order_and_never_times(capsys):
     line = refused(capsys, "clicks.csv", "--overwrite")
     assert "numbers in 'time' go from -1 to 3: these are no times" in line
     assert seconds("--overwrite", "--time_format=s") == ["-1", "1", "3"]
+
+
+def test_where_there_is_no_such_option_none_is_advised():
+    with Engine(Path()) as engine:
+        engine.run("CREATE TABLE raw AS SELECT 0 AS part, 1 AS line, '5/6/2020' AS time")
+        with pytest.raises(UserError, match="Write them as 2025-12-31 14:03") as caught:
+            read_times(engine, "when", None)
+    assert "--time_format" not in str(caught.value)
 
 
 def test_a_form_that_is_said_is_taken():
