@@ -69,6 +69,45 @@ def add_people(parser: argparse._ActionsContainer) -> None:
         parser.add_argument(f"--{role}", metavar="COLUMN", help="of --histories (by its name)")
 
 
+_SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
+
+
+def add_reading(
+    columns: argparse._ActionsContainer, text: argparse._ActionsContainer, source: str
+) -> None:
+    """Add what says how a user's files are read: the form of times, separator, encodings.
+
+    Parameters
+    ----------
+    columns, text : argparse group
+        Get the options of the columns, and of text files.
+    source : str
+        How the help calls the file of interactions.
+    """
+    columns.add_argument(
+        "--time_format", metavar="FORMAT", help="s, ms, us, ns, or e.g. %%d.%%m.%%Y (found out)"
+    )
+    text.add_argument(
+        "--separator",
+        type=lambda word: _SEPARATORS.get(word, word),
+        metavar="CHAR",
+        help=f"between the cells of {source}; or tab",
+    )
+    text.add_argument("--encoding", metavar="NAME", help=f"of {source} (utf-8), e.g. cp1252")
+    text.add_argument("--items_encoding", metavar="NAME", help="of --items (utf-8)")
+
+
+def add_dedupe(parser: argparse._ActionsContainer) -> None:
+    """Add the filter that keeps one row of each user and item."""
+    parser.add_argument(
+        "--dedupe",
+        nargs="?",
+        const="first",
+        choices=("first", "last"),
+        help="keep one row of each user and item: the first in time, or the last",
+    )
+
+
 def positive(text: str) -> int:
     """Read a whole number from 1 on."""
     number = int(text)

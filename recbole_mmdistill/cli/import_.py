@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, not_negative, positive
+from .arguments import Parser, add_dedupe, add_reading, not_negative, positive
 
 EPILOG = """\
 SOURCE is CSV, TSV, Parquet or JSON lines (packed with gzip, too), or a folder of parts. These are
@@ -21,7 +21,6 @@ examples:
 It says what it takes the columns for, and stops if it cannot tell. What it read, dropped and wrote
 is in DATASET.import.json beside the dataset.
 """
-_SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
 
 
 def build_parser() -> Parser:
@@ -44,9 +43,6 @@ def build_parser() -> Parser:
         "--time", metavar="COLUMN", help="when it was (likewise; none: the order of the rows)"
     )
     columns.add_argument("--rating", metavar="COLUMN", help="a number, if there is one (likewise)")
-    columns.add_argument(
-        "--time_format", metavar="FORMAT", help="s, ms, us, ns, or e.g. %%d.%%m.%%Y (found out)"
-    )
     items = parser.add_argument_group("items")
     items.add_argument(
         "--items", type=Path, metavar="FILE", help="their file or folder (SOURCE, if it has texts)"
@@ -63,13 +59,7 @@ def build_parser() -> Parser:
         help="items without interactions (kept; dropped with --min_item and for Amazon's metadata)",
     )
     filters = parser.add_argument_group("filters, in this order")
-    filters.add_argument(
-        "--dedupe",
-        nargs="?",
-        const="first",
-        choices=("first", "last"),
-        help="keep one row of each user and item: the first in time, or the last",
-    )
+    add_dedupe(filters)
     filters.add_argument(
         "--keep_last", type=positive, default=0, metavar="N", help="keep the last N rows of a user"
     )
@@ -80,11 +70,9 @@ def build_parser() -> Parser:
         "--min_item", type=not_negative, default=0, metavar="N", help="and an item, repeatedly"
     )
     text = parser.add_argument_group("text files, where it cannot be told")
-    text.add_argument("--separator", metavar="CHAR", help="between the cells of SOURCE; or tab")
+    add_reading(columns, text, "SOURCE")
     text.add_argument("--header", choices=("yes", "no"), help="whether SOURCE has one")
     text.add_argument("--no_quotes", action="store_true", help='in SOURCE " is part of a text')
-    text.add_argument("--encoding", metavar="NAME", help="of SOURCE (utf-8), e.g. cp1252")
-    text.add_argument("--items_encoding", metavar="NAME", help="of --items (utf-8)")
     return parser
 
 
@@ -94,11 +82,9 @@ def main(words: Sequence[str]) -> None:
     # DuckDB takes a moment to import: mistakes in the words have been told by now.
     from ..intake import Request, Wanted, import_dataset
 
-    separator = given.pop("separator")
-    separator = _SEPARATORS.get(separator, separator)
     header, no_quotes = given.pop("header"), given.pop("no_quotes")
     wanted = Wanted(
-        separator=separator,
+        separator=given.pop("separator"),
         header=None if header is None else header == "yes",
         quoted=False if no_quotes else None,
     )

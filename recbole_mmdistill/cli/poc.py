@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser
+from .arguments import Parser, add_dedupe, add_reading
 
 EPILOG = """\
 examples:
@@ -40,12 +40,15 @@ def build_parser() -> Parser:
     columns = parser.add_argument_group("columns of ORDERS (told by their names)")
     for role in ("user", "item", "time"):
         columns.add_argument(f"--{role}", metavar="COLUMN")
+    add_dedupe(parser)
     items = parser.add_argument_group("products")
     items.add_argument("--items", type=Path, metavar="FILE", help="their file or folder")
     items.add_argument("--item_id", metavar="COLUMN", help="the id there (told by its name)")
     items.add_argument("--text", metavar="COLUMNS", help="texts, e.g. title,description (likewise)")
     items.add_argument("--image", metavar="COLUMN", help="file name of a picture (the item's id)")
     items.add_argument("--images", type=Path, metavar="FOLDER", help="of the pictures")
+    form = parser.add_argument_group("text files, where it cannot be told")
+    add_reading(columns, form, "ORDERS")
     encoders = parser.add_argument_group("encoders (what this machine has)")
     encoders.add_argument("--text_encoder", metavar="NAME_OR_FOLDER", help="as of `extract`")
     encoders.add_argument("--image_encoder", metavar="NAME_OR_FOLDER", help="as of `extract`")

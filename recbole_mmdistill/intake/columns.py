@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
 
 from ..errors import UserError, near
 
@@ -145,16 +147,51 @@ def choose(
     if found:
         return find(option, names[found[0]], names, of)
     if needed:
-        if all(name.isdecimal() for name in names):
-            raise UserError(
-                f"{of} has no header that says which of its {len(names)} columns is the {role}.",
-                f"Say its number, e.g. --{option}=1.",
-            )
-        raise UserError(
-            f"No column of {of} is known for the {role} by its name.",
-            f"Say which by --{option}, one of {', '.join(map(repr, names[:30]))}.",
-        )
+        raise unknown([Missing(role, option, tuple(names), of)])
     return None
+
+
+class Missing(NamedTuple):
+    """A column that must be there, and that is known by no name.
+
+    Attributes
+    ----------
+    role, option : str
+        As for :func:`choose`; the role ``text`` has several columns.
+    names : tuple of str
+        Of all columns.
+    of : str
+        The file.
+    """
+
+    role: str
+    option: str
+    names: tuple[str, ...]
+    of: str
+
+
+def unknown(missing: Sequence[Missing]) -> UserError:
+    """Give the mistake that columns are missing, all of them in one sentence."""
+    what, remedies = [], []
+    for of, group in groupby(missing, key=lambda one: one.of):
+        several = [*group]
+        names = several[0].names
+        roles = ["a text" if one.role == "text" else f"the {one.role}" for one in several]
+        options = " and ".join(f"--{one.option}" for one in several)
+        if all(name.isdecimal() for name in names):
+            what.append(
+                f"{of} has no header that says which of its {len(names)} columns is "
+                + " and which is ".join(roles)
+            )
+            numbers = " ".join(f"--{one.option}={n}" for n, one in enumerate(several, 1))
+            remedies.append(f"say its number, e.g. {numbers}")
+        else:
+            what.append(f"no column of {of} is known for {' and for '.join(roles)} by its name")
+            remedies.append(f"say which by {options}, of {', '.join(map(repr, names[:30]))}")
+    whole, remedy = "; ".join(what), "; ".join(remedies)
+    if whole.startswith("no "):
+        whole = f"N{whole[1:]}"
+    return UserError(f"{whole}.", f"S{remedy[1:]}.")
 
 
 def find(option: str, given: str, names: Sequence[str], of: str) -> int:

@@ -66,6 +66,8 @@ class Form(NamedTuple):
         What ends its lines.
     head : str
         How its text begins, whole lines.
+    option : str
+        What says its encoding on the command line, for messages.
     """
 
     kind: str
@@ -74,6 +76,7 @@ class Form(NamedTuple):
     lenient: bool = False
     newline: str = "\n"
     head: str = ""
+    option: str = "--encoding"
 
 
 def parts_of(path: Path) -> list[Path]:
@@ -107,7 +110,7 @@ def parts_of(path: Path) -> list[Path]:
     return files
 
 
-def form_of(path: Path, encoding: str | None = None) -> Form:
+def form_of(path: Path, encoding: str | None = None, option: str = "--encoding") -> Form:
     """Tell what a file is by its first bytes; its name says nothing.
 
     Parameters
@@ -116,6 +119,8 @@ def form_of(path: Path, encoding: str | None = None) -> Form:
         A plain file.
     encoding : str, optional
         Of its text; by default UTF-8, or what its byte order mark says.
+    option : str
+        What says the encoding on the command line, for messages.
 
     Raises
     ------
@@ -141,16 +146,16 @@ def form_of(path: Path, encoding: str | None = None) -> Form:
             raise UserError(f"{path} {what}.", remedy)
     if _MARKUP.match(head):
         raise UserError(f"{path} is a web page or XML, no table.", "Fetch the file again.")
-    return _text_form(path, head, packed, encoding)
+    return _text_form(path, head, packed, encoding, option)
 
 
-def _text_form(path: Path, head: bytes, packed: bool, encoding: str | None) -> Form:
+def _text_form(path: Path, head: bytes, packed: bool, encoding: str | None, option: str) -> Form:
     mark = next((mark for mark in _MARKS if head.startswith(mark)), b"")
     found = _MARKS.get(mark) or encoding or _utf_16_without_mark(head) or "utf-8"
     if found.startswith("utf-8") and b"\0" in head:
         raise UserError(
             f"{path} is no text in UTF-8: it holds zero bytes.",
-            "Save it as CSV, or say its encoding, e.g. --encoding=utf-16-le.",
+            f"Save it as CSV, or say its encoding, e.g. {option}=utf-16-le.",
         )
     try:
         text = codecs.getincrementaldecoder(found)("replace").decode(head).removeprefix("\ufeff")
@@ -168,7 +173,7 @@ def _text_form(path: Path, head: bytes, packed: bool, encoding: str | None) -> F
             f"{path} is one JSON array, not JSON lines.",
             "Write one object a line, e.g. by `jq -c '.[]'`.",
         )
-    return Form(kind, packed, found, encoding is not None, newline, whole)
+    return Form(kind, packed, found, encoding is not None, newline, whole, option)
 
 
 def _utf_16_without_mark(head: bytes) -> str | None:

@@ -111,6 +111,7 @@ def import_dataset(request: Request, say: Callable[[str], None] = lambda _: None
     dataset = _name_of(request.source) if request.dataset is None else request.dataset
     check_name(dataset)
     layout = _layout(request)
+    _check_known(request, layout)
     picks = _interaction_columns(request, layout)
     fields: dict[str, str] = {}
     item_picks = _item_columns(request, layout, picks, fields)
@@ -124,7 +125,7 @@ def import_dataset(request: Request, say: Callable[[str], None] = lambda _: None
         interactions = Interactions(engine, layout.interactions.paths, report.tally)
         times = order_of_rows()
         if "time" in picks and report.tally.left:
-            times = read_times(engine, report.column("time"), request.time_format)
+            times = read_times(engine, report.column("time"), request.time_format, ask=True)
         report.times = times.said
         interactions.check(times, picks)
         _filter(request, interactions)
@@ -155,7 +156,9 @@ def _layout(request: Request) -> Layout:
     layout = recognise(request.source, encoding, request.wanted._replace(asked=asked))
     if request.items is not None:
         wanted = Wanted(asked=_given(request.item_id, request.image, *request.text))
-        table = open_table(parts_of(request.items), items_encoding, wanted)
+        table = open_table(
+            parts_of(request.items), items_encoding, wanted, encoding_option="--items_encoding"
+        )
         layout.with_items(table)
     elif layout.items is None and (request.text or request.image):
         layout.items = layout.interactions
@@ -165,6 +168,28 @@ def _layout(request: Request) -> Layout:
 
 def _given(*names: str | None) -> tuple[str, ...]:
     return tuple(name for name in names if name is not None)
+
+
+def _check_known(request: Request, layout: Layout) -> None:
+    """Refuse files whose columns are not known, all that is missing at once."""
+    missing = []
+    names, of = layout.interactions.names, str(request.source)
+    for role in ("user", "item"):
+        given = getattr(request, role) or layout.roles.get(role)
+        if given is None and not columns.candidates(role, names):
+            missing.append(columns.Missing(role, role, names, of))
+    if layout.items is not None:
+        names, of = layout.items.names, str(request.items or request.source)
+        given = request.item_id or layout.item_id
+        if layout.items is layout.interactions:
+            given = given or request.item or "the same"
+        if given is None and not columns.candidates("item", names):
+            missing.append(columns.Missing("item", "item_id", names, of))
+        shown = request.text or layout.texts or request.image or request.images
+        if not (shown or columns.texts(names) or columns.candidates("image", names)):
+            missing.append(columns.Missing("text", "text", names, of))
+    if missing:
+        raise columns.unknown(missing)
 
 
 def _interaction_columns(request: Request, layout: Layout) -> dict[str, Pick]:
@@ -213,10 +238,7 @@ def _item_columns(
     if not texts:
         texts = [n for n in columns.texts(names) if n not in (item, image)]
     if not texts and image is None and request.images is None:
-        raise UserError(
-            f"No column of {of} is known for a text by its name.",
-            f"Say which by --text, some of {', '.join(map(repr, names[:30]))}.",
-        )
+        raise columns.unknown([columns.Missing("text", "text", names, of)])
     for number, column in enumerate(dict.fromkeys(texts)):
         chosen[f"c{number}"] = Pick(column, text=True)
     if image is not None:

@@ -112,7 +112,9 @@ class Items:
         dict
             ``rows``, ``without_interactions``, ``without_text`` (if there are texts),
             ``without_picture`` (if pictures are named), ``pictures_that_are_web_addresses``, and
-            ``without_row``: items of the interactions. Of those that lack something, examples too.
+            ``without_row``: items of the interactions, and of these ``known_without_zeros``: an
+            item is, if zeros before both ids are left out. Of those that lack something, examples
+            too.
         """
         numbers: dict[str, Any] = {"rows": self._number("true")["rows"]}
         numbers["without_interactions"] = self._number("NOT used")
@@ -124,17 +126,21 @@ class Items:
             numbers["pictures_that_are_web_addresses"] = self._number("contains(image, '://')")
         if images is not None:
             numbers["without_picture"] = self._without_file(images)
-        ((rows, first),) = self._engine.run(
-            f"SELECT count(*), min(token, {EXAMPLES}) FROM used "
-            "WHERE token NOT IN (SELECT token FROM item_rows WHERE problem IS NULL)"
+        absent = "token NOT IN (SELECT token FROM item_rows WHERE problem IS NULL)"
+        numbers["without_row"] = self._number(absent, "used")
+        bare = "ltrim(token, '0')"
+        numbers["known_without_zeros"] = self._number(
+            f"{absent} AND {bare} IN (SELECT {bare} FROM item_rows WHERE problem IS NULL "
+            "OR problem = 'no_interactions')",
+            "used",
         )
-        numbers["without_row"] = {"rows": rows, "examples": first or []}
         return numbers
 
-    def _number(self, condition: str) -> dict[str, Any]:
+    def _number(
+        self, condition: str, table: str = "(FROM item_rows WHERE problem IS NULL)"
+    ) -> dict[str, Any]:
         ((rows, first),) = self._engine.run(
-            f"SELECT count(*), min(token, {EXAMPLES}) FROM item_rows "
-            f"WHERE problem IS NULL AND {condition}"
+            f"SELECT count(*), min(token, {EXAMPLES}) FROM {table} WHERE {condition}"
         )
         return {"rows": rows, "examples": first or []}
 

@@ -92,7 +92,7 @@ def _decode(
             if not by_lines:
                 raise UserError(
                     f"{path} is not {form.encoding.upper()} ({error}).",
-                    "Say its encoding by --encoding.",
+                    f"Say its encoding by {form.option}.",
                 ) from None
             text = "".join(_line_by_line(path, form, data, number, tally))
         yield text if begun else text.removeprefix("\ufeff")
@@ -112,8 +112,8 @@ def _line_by_line(path: Path, form: Form, data: bytes, number: int, tally: Tally
                 raise UserError(
                     f"Line {count} of {path} is not {form.encoding.upper()} "
                     f"(byte 0x{line[at]:02x}).",
-                    "Say its encoding, e.g. --encoding=cp1252 for many files of Windows; "
-                    "--encoding=utf-8 drops such lines and counts them.",
+                    f"Say its encoding, e.g. {form.option}=cp1252 for many files of Windows; "
+                    f"{form.option}=utf-8 drops such lines and counts them.",
                 ) from None
             tally.row()
             tally.drop("not_in_encoding", path, count)

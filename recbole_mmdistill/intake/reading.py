@@ -19,6 +19,7 @@ def open_table(
     encoding: str | None = None,
     wanted: Wanted = NOTHING,
     convert: Convert | None = None,
+    encoding_option: str = "--encoding",
 ) -> Table:
     """Find out what files are.
 
@@ -32,13 +33,15 @@ def open_table(
         What is known of their dialect.
     convert : Convert, optional
         For known formats, whose file is one.
+    encoding_option : str
+        What says the encoding on the command line, for messages.
 
     Raises
     ------
     UserError
         They are no tables, or not alike.
     """
-    forms = {path: form_of(path, encoding) for path in paths}
+    forms = {path: form_of(path, encoding, encoding_option) for path in paths}
     filled = {path: form for path, form in forms.items() if form.kind != "empty"}
     if not filled:
         only = paths[0] if len(paths) == 1 else paths[0].parent

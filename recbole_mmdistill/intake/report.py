@@ -10,7 +10,7 @@ from typing import Any
 from .formats import Layout
 from .interactions import SPLITS
 from .table import Pick, Table
-from .tally import Count, Tally
+from .tally import Tally
 from .times import span
 
 _DROPPED = {
@@ -37,9 +37,10 @@ _DROPPED = {
     "no_interactions": "an item without interactions",
 }
 _NOTED = {
-    "quotes_as_text": "a quotation mark that is not closed, taken for text",
-    "quotes_understood": "quotation marks, read as in CSV (--no_quotes takes them for text)",
-    "rating_left_empty": "a rating that is no number, left empty",
+    "quotes_as_text": "rows kept with a quotation mark that is not closed, taken for text",
+    "quotes_understood": "lines of the file with quotation marks, read as in CSV "
+    "(--no_quotes takes them for text)",
+    "rating_left_empty": "rows kept with a rating that is no number, left empty",
 }
 _REMARKS = {
     "ties_in_time": "rows that share user and time, in the order of the source",
@@ -50,10 +51,11 @@ _REMARKS = {
 }
 _LACKING = {
     "without_interactions": "items without interactions",
-    "without_text": "items without text",
+    "without_text": "items without any text",
     "without_picture": "items without picture",
     "pictures_that_are_web_addresses": "pictures that are web addresses, and are not fetched",
     "without_row": "items of the interactions that are not among them",
+    "known_without_zeros": "of these, known if zeros before an id did not count",
 }
 
 
@@ -162,6 +164,7 @@ class Report:
             f"wrote {self._folder / self._dataset}.inter: {numbers['rows']:,} rows, "
             f"{numbers['users']:,} users, {numbers['items']:,} items",
             *(f"  {said}: {numbers[key]:,}" for key, said in _REMARKS.items() if numbers[key]),
+            *self._repeats(),
         ]
         if "label" in self._picks:
             lines.append(
@@ -175,17 +178,50 @@ class Report:
                 *dropped_lines(self.item_tally),
                 f"wrote {self._folder / self._dataset}.item: {rows:,} items",
             ]
-            for key, said in _LACKING.items():
-                found = self.item_statistics.get(key, {"rows": 0})
-                if found["rows"]:
-                    shown = ", ".join(map(repr, found["examples"][:3]))
-                    lines.append(f"  {said}: {found['rows']:,} ({shown})")
-            if 2 * self.item_statistics["without_row"]["rows"] > numbers["items"]:
-                lines.append("  these are most: do both files write the items' ids alike?")
+            lines += self._lacking()
         for file in sorted(self._folder.glob(f"{self._dataset}.*.safetensors")):
             lines.append(f"{file} is there already: make it anew if items or texts have changed")
         lines.append(f"report: {self._folder / self._dataset}.import.json")
         return "\n".join([line for line in lines if line] + self._next())
+
+    def _repeats(self) -> list[str]:
+        """Say what rows that look like one another may be."""
+        lines = []
+        if self.statistics["duplicates"]:
+            lines.append("  --dedupe keeps one row of each user and item")
+        if not self._layout.name and (lines or self.statistics["ties_in_time"]):
+            lines.append("  returns count as purchases, unless you leave them out of the file")
+        return lines
+
+    def _lacking(self) -> list[str]:
+        """Say which items lack what, and why that may be."""
+        found = self.item_statistics
+        all_of = dict.fromkeys(_LACKING, found["rows"]) | {
+            "without_row": self.statistics["items"],
+            "known_without_zeros": found["without_row"]["rows"],
+        }
+        web = found.get("pictures_that_are_web_addresses", {"rows": 0})["rows"]
+        lines = []
+        for key, said in _LACKING.items():
+            count, of = found.get(key, {"rows": 0}), all_of[key]
+            if count["rows"]:
+                shown = ", ".join(map(repr, count["examples"][:3]))
+                lines.append(f"  {said}: {count['rows']:,} of {of:,} ({shown})")
+            if key == "without_picture" and self._images and web < of == count["rows"]:
+                lines.append(
+                    f"  these are all: do the names in {self._item_column('image')!r} match the "
+                    f"files in {self._images}?"
+                    if "image" in self._item_picks
+                    else f"  these are all: are the files in {self._images} called by the items' "
+                    f"ids, e.g. {count['examples'][0]}.jpg?"
+                )
+        if 2 * found["without_row"]["rows"] > self.statistics["items"]:
+            lines.append("  these are most: do both files write the items' ids alike?")
+        return lines
+
+    def _item_column(self, pick: str) -> str:
+        assert self._layout.items is not None
+        return self._layout.items.names[self._item_picks[pick].column]
 
     def _next(self) -> list[str]:
         """Say which commands come next."""
@@ -269,12 +305,14 @@ def _source(table: Table, tally: Tally) -> dict[str, Any]:
 
 def dropped_lines(tally: Tally) -> list[str]:
     """Say in a line for each kind what was dropped, and what was kept with a remark."""
-    lines = [_line("dropped", count, _DROPPED.get(k, k)) for k, count in tally.dropped.items()]
-    return lines + [_line("kept", count, _NOTED.get(k, k)) for k, count in tally.noted.items()]
-
-
-def _line(verb: str, count: Count, said: str) -> str:
-    return f"  {verb} {count.rows:,}: {said} ({', '.join(count.places[:3])})"
+    lines = [
+        f"  dropped {count.rows:,}: {_DROPPED.get(kind, kind)} ({', '.join(count.places[:3])})"
+        for kind, count in tally.dropped.items()
+    ]
+    return lines + [
+        f"  {count.rows:,} {_NOTED.get(kind, kind)} ({', '.join(count.places[:3])})"
+        for kind, count in tally.noted.items()
+    ]
 
 
 def _word(path: Path) -> str:

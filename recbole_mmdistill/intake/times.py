@@ -8,6 +8,7 @@ from typing import NamedTuple
 import duckdb
 
 from ..errors import UserError
+from .dates import DATES, option_for, read_dates
 from .engine import Engine, literal
 
 _NUMBER = "TRY_CAST(time AS DECIMAL(28, 9))"  # 19 digits before the point: ns until 2286
@@ -15,6 +16,9 @@ _DAY = r"[-/]\d{1,2}[-/]\d{1,2}"
 _CLOCK = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 _ZONE = r" ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)"
 _ISO = f"TRY_CAST(time AS TIMESTAMPTZ) IS NOT NULL AND regexp_full_match(time, '\\d{{4}}{_DAY}"
+_DATES = "".join(
+    f"  WHEN regexp_full_match(time, '{r}') THEN '{form}'\n" for form, r in DATES.items()
+)
 # By their size: seconds to the year 5138, and so on.
 _FORM = rf"""
 CASE
@@ -31,7 +35,7 @@ CASE
   WHEN {_ISO}') THEN 'iso_day'
   WHEN {_ISO}[T ]{_CLOCK}') THEN 'iso_no_zone'
   WHEN {_ISO}[T ]{_CLOCK}{_ZONE}') THEN 'iso_zone'
-  ELSE 'unreadable' END
+{_DATES}  ELSE 'unreadable' END
 """
 UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _NANOS = {
@@ -55,6 +59,7 @@ _SAID = {
     "ns": "nanoseconds since 1970",
 }
 _COUNTS = 100_000_000  # seconds; times that all lie before March 1973 are an order
+_SMALL = 1000  # numbers up to here count something: rows of a user, or pieces of an order
 
 
 class Times(NamedTuple):
@@ -86,7 +91,7 @@ def order_of_rows() -> Times:
     )
 
 
-def read_times(engine: Engine, column: str, given: str | None) -> Times:
+def read_times(engine: Engine, column: str, given: str | None, ask: bool = False) -> Times:
     """Find out what the times are.
 
     Parameters
@@ -97,33 +102,44 @@ def read_times(engine: Engine, column: str, given: str | None) -> Times:
         Name of that column in the source, for messages.
     given : str or None
         A unit of :data:`UNITS`, or a format as of ``strptime``.
+    ask : bool
+        Whether the user can say it by ``--time_format``.
 
     Raises
     ------
     UserError
-        Most of them cannot be read, or no form has most of them.
+        Most of them cannot be read, no form has most of them, or they are clearly no times.
     """
     if given is not None:
         return _as_given(engine, column, given)
     found = engine.run(
-        f"SELECT form, count(*), arg_min(time, line) FROM (SELECT time, line, {_FORM} AS form "
-        "FROM raw) GROUP BY form",
+        f"SELECT form, count(*), arg_min(time, line), min({_NUMBER}), max({_NUMBER}) "
+        f"FROM (SELECT time, line, {_FORM} AS form FROM raw) GROUP BY form",
         label="reading times",
     )
-    counts = {form: rows for form, rows, _ in found}
-    examples = {form: time for form, _, time in found}
+    counts = {form: rows for form, rows, *_ in found}
+    examples = {form: time for form, _, time, *_ in found if form != "missing"}
     total = sum(rows for form, rows in counts.items() if form != "missing")
     families = _families(counts)
     chosen = max(families, key=lambda family: families[family][0], default="")
     if not total or not chosen or 2 * families[chosen][0] <= total:
-        shown = ", ".join(repr(time) for form, time in examples.items() if form != "missing")
+        shown = ", ".join(map(repr, examples.values()))
         raise UserError(
             f"The column {column!r} is empty."
             if not total
             else f"The times in {column!r} are of no one form that is known ({shown}).",
-            "Say their form, e.g. --time_format=ms or --time_format=%d.%m.%Y, or another --time.",
+            _advice(examples, ask),
         )
-    said = _SAID[chosen]
+    accepted = ", ".join(f"'{form}'" for form in families[chosen][1])
+    if chosen in DATES:
+        said, nanos = read_dates(engine, column, chosen, ask)
+        unreadable = f"CASE WHEN {nanos} IS NULL THEN 'unreadable_time' END"
+    else:
+        said, nanos, unreadable = _SAID[chosen], _NANOS[chosen], "NULL"
+    if chosen == "s":
+        ranges = [(low, high) for form, *_, low, high in found if form in families["s"][1]]
+        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+        said = _order(column, int(low), int(high), ask) or said
     if chosen == "iso":
         notes = {
             "iso_day": "days without a time, taken as midnight UTC",
@@ -133,14 +149,35 @@ def read_times(engine: Engine, column: str, given: str | None) -> Times:
         said += ": " + "; ".join(
             f"{counts[form]:,} {note}" for form, note in notes.items() if form in counts
         )
-    accepted = ", ".join(f"'{form}'" for form in families[chosen][1])
     return Times(
         said,
         _FORM,
-        f"CASE WHEN form IN ({accepted}) THEN {_NANOS[chosen]} END",
-        f"CASE WHEN form IN ({accepted}) THEN NULL WHEN form = 'missing' THEN 'no_time' "
+        f"CASE WHEN form IN ({accepted}) THEN {nanos} END",
+        f"CASE WHEN form IN ({accepted}) THEN {unreadable} WHEN form = 'missing' THEN 'no_time' "
         "WHEN form = 'unreadable' THEN 'unreadable_time' ELSE 'time_of_another_form' END",
     )
+
+
+def _advice(examples: dict[str, str], ask: bool) -> str:
+    if not ask:
+        return "Write them as 2025-12-31 14:03, or as seconds since 1970, or name another --time."
+    if any(form in UNITS for form in examples):
+        return "Say their form, e.g. --time_format=ms or --time_format=%d.%m.%Y, or another --time."
+    return (
+        f"Say their form, e.g. {option_for(next(iter(examples.values()), ''))}, or another --time."
+    )
+
+
+def _order(column: str, low: int, high: int, ask: bool) -> str:
+    """Say that numbers are an order; nothing, if they may be seconds; refuse what is neither."""
+    if high > _SMALL or low < -_SMALL:
+        return ""
+    if low < 0:
+        raise UserError(
+            f"The numbers in {column!r} go from {low} to {high}: these are no times.",
+            "Name another --time" + (", or say --time_format=s." if ask else "."),
+        )
+    return f"numbers from {low} to {high}, taken as an order, NOT as times"
 
 
 def _families(counts: dict[str, int]) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -149,6 +186,7 @@ def _families(counts: dict[str, int]) -> dict[str, tuple[int, tuple[str, ...]]]:
         "iso": ("iso_day", "iso_no_zone", "iso_zone"),
         "us": ("us",),
         "ns": ("ns",),
+        **{form: (form,) for form in DATES},
     }
     # 20200913 is a day only if all numbers are days: seconds may happen to look like one.
     if any(unit in counts for unit in UNITS):

@@ -18,6 +18,10 @@ from .page import render
 from .sample import read_sample
 from .steps import Steps
 
+_READ = (  # of a request; the import takes them under the same names
+    *("user", "item", "time", "time_format", "item_id", "text", "image", "images"),
+    *("encoding", "items_encoding", "dedupe"),
+)
 REPORT, PAGE = "report.json", "index.html"
 
 
@@ -45,6 +49,8 @@ class Request:
         The folder of the pictures.
     text_encoder, image_encoder : str or None
         As ``recbole-mm extract`` takes them; by default what is found on the machine.
+    time_format, encoding, items_encoding, separator, dedupe : str or None
+        How the files are read, likewise.
     image_weights : Path or None
         Of a timm model.
     budget : float
@@ -67,6 +73,11 @@ class Request:
     text: tuple[str, ...] = ()
     image: str | None = None
     images: Path | None = None
+    time_format: str | None = None
+    encoding: str | None = None
+    items_encoding: str | None = None
+    separator: str | None = None
+    dedupe: str | None = None
     text_encoder: str | None = None
     image_encoder: str | None = None
     image_weights: Path | None = None
@@ -170,10 +181,10 @@ def _begin(request: Request, steps: Steps) -> Work:
 
 def _import(request: Request) -> dict[str, Any]:
     assert request.source is not None
-    given = ("source", "user", "item", "time", "items", "item_id", "text", "image", "images")
     report = intake.import_dataset(
         intake.Request(
-            **{name: getattr(request, name) for name in given},
+            **{name: getattr(request, name) for name in (*_READ, "source", "items")},
+            wanted=intake.Wanted(separator=request.separator),
             dataset=request.dataset,
             data_path=request.output / "dataset",
             overwrite=True,
@@ -183,7 +194,7 @@ def _import(request: Request) -> dict[str, Any]:
 
 
 def _files(request: Request) -> dict[str, Any]:
-    names = ("dataset", "user", "item", "time", "item_id", "text", "image", "images")
+    names = ("dataset", "separator", *_READ)
     given = {name: str(getattr(request, name)) for name in names}
     paths = [path for path in (request.source, request.items) if path is not None]
     return {**given, "files": _stamps(paths)}

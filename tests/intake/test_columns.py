@@ -50,6 +50,22 @@ def test_a_column_that_cannot_be_told_stops_the_import(capsys):
     )
 
 
+def test_all_columns_that_cannot_be_told_are_said_at_once(capsys):
+    Path("orders.csv").write_text("who,what,price\na,b,1\n")
+    Path("products.csv").write_text("key,label,grams\nb,Cup,300\n")
+    assert refused(capsys, "orders.csv", "--items=products.csv") == (
+        "error: No column of orders.csv is known for the user and for the item by its name; "
+        "no column of products.csv is known for the item and for a text by its name. "
+        "Say which by --user and --item, of 'who', 'what', 'price'; "
+        "say which by --item_id and --text, of 'key', 'label', 'grams'."
+    )
+    Path("orders.csv").write_text("1,2\n3,4\n")
+    assert refused(capsys, "orders.csv") == (
+        "error: orders.csv has no header that says which of its 2 columns is the user and which "
+        "is the item. Say its number, e.g. --user=1 --item=2."
+    )
+
+
 def test_an_option_says_which(capsys):
     Path("clicks.csv").write_text(CLICKS)
     assert imported("clicks.csv", "--user=customer", "--time=when")[0] == ("c1", "i1", "1600000000")

@@ -65,6 +65,17 @@ def test_what_is_remarkable_is_counted():
     assert (account["users_with_one_row"], account["items_with_one_row"]) == (1, 1)
 
 
+def test_rows_that_look_alike_get_a_hint(capsys):
+    clicks("ax1", "ay1", "ax2")
+    imported("clicks.csv")
+    assert (
+        "  --dedupe keeps one row of each user and item\n"
+        "  returns count as purchases, unless you leave them out of the file\n"
+    ) in capsys.readouterr().out
+    imported("clicks.csv", "--dedupe", "--overwrite")
+    assert "--dedupe keeps" not in capsys.readouterr().out
+
+
 def filtered(rows, dedupe, keep_last, min_user, min_item):
     """The same, in the plainest way."""
     rows = sorted(rows, key=lambda row: row[2])

@@ -73,6 +73,40 @@ def test_pictures_are_looked_for():
     assert report()["items"]["without_picture"] == {"rows": 1, "examples": ["i1"]}
 
 
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("photo", "these are all: do the names in 'photo' match the files in wrong?"),
+        ("price", "these are all: are the files in wrong called by the items' ids, e.g. i1.jpg?"),
+    ],
+)
+def test_a_wrong_folder_of_pictures_is_said(capsys, column, said):
+    Path("wrong").mkdir()
+    Path("wrong/other.jpg").write_bytes(b"x")
+    Path("products.csv").write_text(f"sku,title,{column}\ni1,Cup,cup.jpg\ni2,,jar.jpg\n")
+    imported("clicks.csv", "--items=products.csv", "--images=wrong")
+    out = capsys.readouterr().out
+    assert "items without any text: 1 of 2 ('i2')" in out
+    assert "items without picture: 2 of 2 ('i1', 'i2')\n  " + said in out
+
+
+def test_lost_zeros_before_ids_are_said(capsys):
+    Path("clicks.csv").write_text("user,item\na,7\nb,012\na,9\n")
+    Path("products.csv").write_text("sku,title\n007,Cup\n12,Jar\n")
+    imported("clicks.csv", "--items=products.csv")
+    out = capsys.readouterr().out
+    assert "of these, known if zeros before an id did not count: 2 of 3 ('012', '7')" in out
+
+
+def test_items_in_another_encoding_name_the_option_of_the_items(capsys):
+    Path("products.csv").write_bytes("sku,title\ni1,Café\n".encode("cp1252"))
+    line = refused(capsys, "clicks.csv", "--items=products.csv")
+    assert "Line 2 of products.csv is not UTF-8" in line
+    assert "--items_encoding=cp1252" in line and "--encoding" not in line
+    imported("clicks.csv", "--items=products.csv", "--items_encoding=cp1252")
+    assert written(suffix="item") == [("i1", "Café")]
+
+
 def test_min_item_takes_items_out_of_both_files():
     words = (products("i1,Cup,,1", "i2,Jar,,1", "new,New,,1"), "--text=2", "--min_item=2")
     assert {item for _, item, _ in imported("clicks.csv", *words)} == {"i1"}

@@ -93,6 +93,13 @@ def test_a_cell_in_quotation_marks_may_go_over_lines():
     assert imported("clicks.csv") == [("a", "b", "1"), ("c", "e", "2")]
 
 
+def test_lines_with_quotation_marks_are_counted_as_lines(capsys):
+    Path("clicks.csv").write_text('user;comment;item\na;"x\ny";b\n')
+    imported("clicks.csv")
+    said = "read 1 rows\n  2 lines of the file with quotation marks, read as in CSV"
+    assert said in capsys.readouterr().out
+
+
 def test_backslashes_before_quotation_marks_as_spark_writes_them():
     Path("clicks.csv").write_text('user,item,time\na,"b \\"c\\", d",1\nx,y,2\n')
     assert imported("clicks.csv") == [("a", 'b "c", d', "1"), ("x", "y", "2")]

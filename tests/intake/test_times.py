@@ -5,6 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from recbole_mmdistill.errors import UserError
+from recbole_mmdistill.intake.engine import Engine
+from recbole_mmdistill.intake.times import read_times
 from tests.intake.importing import dropped, imported, refused, report
 
 
@@ -29,6 +32,15 @@ def seconds(*words):
         ("1600000000123456789", "nanoseconds since 1970", "1600000000.123456789"),
         ("20200913", "days as YYYYMMDD", "1599955200"),
         ("20200913122641", "YYYYMMDDhhmmss", "1600000001"),
+        ("13.09.2020", "dates as %d.%m.%Y", "1599955200"),
+        ("13.09.2020 12:26", "dates as %d.%m.%Y", "1599999960"),
+        ("3.9.2020, 12:26:40", "dates as %d.%m.%Y", "1599136000"),
+        ("13/09/2020 12:26", "dates as %d/%m/%Y (the first number goes up to 13", "1599999960"),
+        ("9/13/2020 2:26 PM", "dates as %m/%d/%Y (the first number goes up to 9", "1600007160"),
+        ("9/13/2020 02:26:40pm", "dates as %m/%d/%Y", "1600007200"),
+        ("2020年9月13日", "dates as %Y年%m月%d日", "1599955200"),
+        ("2020年09月13日 12:26", "dates as %Y年%m月%d日", "1599999960"),
+        ("2020/9/13 12:26", "1 without a zone, taken as UTC", "1599999960"),
         ("2020-09-13", "1 days without a time, taken as midnight UTC", "1599955200"),
         ("2020/09/13 12:26:40", "1 without a zone, taken as UTC", "1600000000"),
         ("2020-09-13T12:26:40", "1 without a zone, taken as UTC", "1600000000"),
@@ -78,7 +90,10 @@ def test_what_is_of_another_form_than_most_is_dropped_with_its_line():
         (("yesterday", "today"), "of no one form that is known ('yesterday')"),
         (("1600000000", "1600000000000"), "of no one form"),
         (("2020-02-30", "2020-13-01"), "of no one form"),
-        (("13.09.2020",), "of no one form"),
+        (("13.09.20 12:26",), '--time_format="%d.%m.%y %H:%M"'),
+        (("2020/9/13 2:26 PM",), '--time_format="%Y/%m/%d %I:%M %p"'),
+        (("13 Sep 2020",), '--time_format="%d %b %Y"'),
+        (("1600000000", "1600000000000"), "--time_format=ms"),
         (("infinity", "epoch"), "of no one form"),
         (("", ""), "'time' is empty"),
     ],
@@ -86,6 +101,44 @@ def test_what_is_of_another_form_than_most_is_dropped_with_its_line():
 def test_times_without_one_form_are_refused(capsys, times, said):
     clicks(*times)
     assert said in refused(capsys, "clicks.csv")
+
+
+def test_one_date_with_slashes_settles_the_order_of_all():
+    clicks("01/02/2020", "13/02/2020", "31/02/2020")
+    assert seconds() == ["1580515200", "1581552000"]
+    assert dropped() == {"unreadable_time": 1}
+
+
+@pytest.mark.parametrize(
+    ("times", "why"),
+    [
+        (("01/02/2020 10:00", "02/03/2020 10:00"), "no number is above 12"),
+        (("01/13/2020 10:00", "13/01/2020 10:00"), "both numbers go above 12"),
+    ],
+)
+def test_dates_with_slashes_of_unknown_order_are_refused(capsys, times, why):
+    clicks(*times)
+    line = refused(capsys, "clicks.csv")
+    assert why in line and repr(times[0]) in line
+    assert '--time_format="%d/%m/%Y %H:%M" or --time_format="%m/%d/%Y %H:%M"' in line
+
+
+def test_small_numbers_are_an_order_and_never_times(capsys):
+    clicks(2, 0, 1)
+    assert seconds() == ["0", "1", "2"]
+    assert "numbers from 0 to 2, taken as an order, NOT as times" in capsys.readouterr().out
+    clicks(1, 3, -1)
+    line = refused(capsys, "clicks.csv", "--overwrite")
+    assert "numbers in 'time' go from -1 to 3: these are no times" in line
+    assert seconds("--overwrite", "--time_format=s") == ["-1", "1", "3"]
+
+
+def test_where_there_is_no_such_option_none_is_advised():
+    with Engine(Path()) as engine:
+        engine.run("CREATE TABLE raw AS SELECT 0 AS part, 1 AS line, '5/6/2020' AS time")
+        with pytest.raises(UserError, match="Write them as 2025-12-31 14:03") as caught:
+            read_times(engine, "when", None)
+    assert "--time_format" not in str(caught.value)
 
 
 def test_a_form_that_is_said_is_taken():

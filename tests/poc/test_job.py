@@ -99,6 +99,19 @@ def test_what_cannot_be_is_said(words, said, capsys):
     assert said in complaint and complaint.count("\n") == 1
 
 
+def test_files_are_read_as_the_import_reads_them(capsys):
+    Path("orders.csv").write_bytes("customer;sku;bought_at\né;p1;31-12-25\n".encode("cp1252") * 2)
+    Path("products.csv").write_bytes("sku,title\np1,Café\n".encode("cp1252"))
+    words = ["--separator=semicolon", "--encoding=cp1252", "--time_format=%d-%m-%y", "--dedupe"]
+    assert prove(*words) == 2
+    assert "--items_encoding=cp1252" in capsys.readouterr().err
+    assert prove(*words, "--items_encoding=cp1252") == 2
+    assert "0 users of" in capsys.readouterr().err  # read, but too few
+    assert Path("poc/dataset/orders/orders.inter").read_text().splitlines()[1:] == [
+        "é\tp1\t1767139200"
+    ]
+
+
 def test_neither_orders_nor_a_dataset(capsys):
     assert prove(source=()) == 2
     assert "Neither a file of orders nor --dataset is given" in capsys.readouterr().err
