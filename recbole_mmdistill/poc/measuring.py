@@ -186,11 +186,11 @@ def _more_rounds(
     ours = [stage for stage in trained if stage.name != SASREC]
     each = of_round - work.steps.seconds(f"{SASREC} seed 1")
     for seed in range(1, MOST_SEEDS):
-        if not ours or work.steps.left < 1.1 * each:
+        # A seed that the budget cuts short would be worse than none.
+        if not ours or work.steps.left - CLOSING < 1.1 * each:
             break
         for stage in ours:
-            left = work.steps.left - CLOSING
-            measured.add(stage.name, _train(work, stage, limit[stage.name], seed, left))
+            measured.add(stage.name, _train(work, stage, limit[stage.name], seed, work.steps.left))
 
 
 def _plan(work: Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Speed]]:

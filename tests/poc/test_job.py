@@ -55,7 +55,10 @@ def test_a_small_sample_cannot_tell_and_killed_it_goes_on(without_encoder, capsy
     assert found["verdict"]["enough"] is False
     assert {of["outcome"] for of in found["verdict"]["sources"].values()} <= {"unclear", "no_data"}
     assert found["found"]["text"]["how"] == "fallback"
-    assert found["found"]["image"] == {"how": "none", "encoder": "no_pictures", "path": ""}
+    assert found["found"]["image"] == {
+        **{"how": "none", "encoder": "no_pictures", "path": ""},
+        "untrained": False,
+    }
     assert [*found["stages"]][:2] == ["popular", "markov"]
     page = Path("poc/index.html").read_text()
     assert "This sample cannot tell." in page
