@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from .. import pages
+from ..errors import UserError
+from ..features import find_features
 from ..features.atomic import ItemTable
 from ..features.pictures import PictureFolder, UnreadablePicture, decode
 from ..features.report.catalogue import find_title
@@ -23,6 +26,8 @@ class Items:
         Its column of titles; None: there are none.
     folder : PictureFolder or None
         Pictures by token.
+    added : Mapping of str to str
+        Titles of items that came to the checkpoint after training.
 
     Raises
     ------
@@ -35,7 +40,9 @@ class Items:
         table: ItemTable | None = None,
         title_field: str | None = None,
         folder: PictureFolder | None = None,
+        added: Mapping[str, str] | None = None,
     ) -> None:
+        self._added = added or {}
         self._table = table
         self._column: int | None = None
         self._row_of: dict[str, int] = {}
@@ -56,7 +63,7 @@ class Items:
         trained : Trained
             The checkpoint.
         title_field : str, optional
-            Column of the titles; by default found by its name.
+            Column of the titles; by default as :func:`find_title` finds it.
         images : Path, optional
             Folder of pictures; by default ``images`` of the dataset.
 
@@ -69,10 +76,10 @@ class Items:
         path = folder / f"{trained.config['dataset']}.item"
         table = ItemTable(path, item_field) if title_field or path.is_file() else None
         if table is not None:
-            title_field = title_field or find_title(table.fields, item_field)
+            title_field = title_field or find_title(table.types, item_field, _text_fields(trained))
         usual = folder / "images"
         pictures = PictureFolder(images or usual) if images or usual.is_dir() else None
-        return cls(table, title_field, pictures)
+        return cls(table, title_field, pictures, trained.config.added_titles)
 
     @property
     def has_pictures(self) -> bool:
@@ -81,8 +88,13 @@ class Items:
 
     def title(self, token: str) -> str:
         """Give the title of an item; its token if it has none."""
-        title = ""
-        if self._table is not None and self._column is not None and token in self._row_of:
+        title = self._added.get(token, "")
+        if (
+            not title
+            and self._table is not None
+            and self._column is not None
+            and token in self._row_of
+        ):
             title = self._table.read(self._row_of[token])[self._column].strip()
         return title or token
 
@@ -95,3 +107,13 @@ class Items:
             return pages.thumbnail(decode(self._folder.read(name)), 72, 96)
         except UnreadablePicture:
             return None
+
+
+def _text_fields(trained: Trained) -> tuple[str, ...]:
+    """The fields that the text features of a checkpoint's dataset were made of, if it has any."""
+    config = trained.config
+    place = config["dataset"], "text", Path(config["data_path"]), config["feature_path"]
+    try:
+        return find_features(*place).info.source_fields
+    except UserError:
+        return ()
