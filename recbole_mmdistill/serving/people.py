@@ -235,7 +235,7 @@ class PeopleOfFile:
         """Give some items of the file that the checkpoint does not know."""
         found = self._engine.run(
             "SELECT token FROM numbered JOIN items ON items.rowid = i WHERE number = 0 "
-            f"ORDER BY i LIMIT {_EXAMPLES}"
+            f"ORDER BY token LIMIT {_EXAMPLES}"
         )
         return [token for (token,) in found]
 
