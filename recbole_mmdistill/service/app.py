@@ -121,7 +121,7 @@ def create_app(
         responses=problems(400, 422, 503, *([] if token is None else [401])),
     )
 
-    @app.post("/recommend", response_model=RecommendResponse, responses=problems(413))
+    @app.post("/recommend", response_model=RecommendResponse, responses=problems(413, 415))
     async def recommend(asked: RecommendRequest) -> Response:
         """Recommend items to people by their histories."""
 

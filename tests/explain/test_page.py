@@ -12,7 +12,9 @@ from PIL import Image
 from recbole_mmdistill.cli import main
 from recbole_mmdistill.explain import Explainer, summarise
 from recbole_mmdistill.explain.job import spread
+from recbole_mmdistill.features import FeatureInfo, open_features, write_features
 from recbole_mmdistill.serving import Recommender
+from recbole_mmdistill.serving.items import Items
 from tests.serving.builders import save_checkpoint, write_files
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
@@ -158,6 +160,24 @@ def test_each_picture_is_in_the_page_once(checkpoint):
     pictures = re.findall(r"url\((data:image/jpeg;base64,[\w+/=]+)\)", page())
     assert len(pictures) == len({*pictures}) == 13
     assert "no picture" in page()
+
+
+def test_pictures_are_those_of_the_column_that_the_features_were_made_by(checkpoint):
+    item = Path("dataset/small/small.item")
+    item.write_text("item_id:token\tFoto:token\ni1\tred.png\ni5\t../i5.png\n")
+    Path("photos").mkdir()
+    for path in ("photos/red.png", "photos/i2.png", "photos/i1.png", "i5.png"):
+        Image.new("RGB", (80, 120)).save(path)
+    info = FeatureInfo("image", encoder="numbers", source_fields=("photos", "Foto"))
+    features = open_features("dataset/small/small.image.safetensors")
+    path = Path("dataset/small/small.image.safetensors")
+    values = features.values.clone()
+    path.unlink()
+    write_features(path, values, features.item_tokens, info)
+    items = Items.of_dataset(Recommender.from_checkpoint(checkpoint).trained, None, Path("photos"))
+    Path("photos/i1.png").unlink()
+    shown = [token for token in ("i1", "i2", "i3", "i5") if items.picture(token) is not None]
+    assert shown == ["i1", "i2"]
 
 
 def test_a_column_of_titles_by_name(checkpoint):
