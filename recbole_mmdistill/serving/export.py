@@ -96,7 +96,7 @@ class Exported:
             f"To be shown: titles of {self.n_titles:,} items and pictures of {self.n_pictures:,}.",
             *["Titles: name their column of the .item file by --title_field."]
             * (not self.n_titles),
-            *["Pictures: name their folder by --images."] * (not self.n_pictures),
+            *["Pictures: name a folder of <item_id>.jpg by --images."] * (not self.n_pictures),
             f"Compared with the checkpoint by {measured['histories']:,} histories: "
             f"{measured['overlap']:.2%} of the top 10 are the same, scores differ by at most "
             f"{measured['largest_difference']:.1e}.",

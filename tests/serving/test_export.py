@@ -54,7 +54,7 @@ def test_what_gives_titles_and_pictures_is_said(capsys):
     said = capsys.readouterr().out
     assert "To be shown: titles of 0 items and pictures of 0.\n" in said
     assert "Titles: name their column of the .item file by --title_field." in said
-    assert "Pictures: name their folder by --images." in said
+    assert "Pictures: name a folder of <item_id>.jpg by --images." in said
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "features held back"])
