@@ -290,6 +290,8 @@ def run(
     prepared = prepare(config, say=say)
     if resume is not None:
         _resume(prepared, resume, say)
+    elif getattr(prepared.trainer, "epochs", None) == 0:
+        say("epochs is 0: the model is untrained, and its metrics are those of random weights")
     best_valid = prepared.fit()
     test = prepared.measure()
     branches = prepared.measure_branches()

@@ -102,6 +102,12 @@ def test_what_is_said(capsys):
     assert max(map(len, out.splitlines())) <= 100
 
 
+def test_that_a_model_is_untrained_is_said(capsys):
+    said = []
+    run("SASRec", "small", {**SMALL, "epochs": 0}, say=said.append)
+    assert "epochs is 0: the model is untrained" in said[-1]
+
+
 def test_the_whole_log_is_in_its_file(capsys):
     made = run("SASRec", "small", {**SMALL, "state": "INFO"})
     assert capsys.readouterr() == ("", "")

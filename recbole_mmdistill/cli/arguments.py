@@ -28,6 +28,28 @@ class Parser(argparse.ArgumentParser):
             **options,
         )
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Read words; several checkpoints are a mistake of its own, as a shell's pattern makes it.
+
+        Raises
+        ------
+        UserError
+            An option is unknown, or a checkpoint is given where one was already.
+        """
+        given, rest = self.parse_known_args(args, namespace)
+        places = [action.dest for action in self._actions if not action.option_strings]
+        words = [*(str(getattr(given, place)) for place in places), *rest]
+        checkpoints = [word for word in words if word.endswith(".pth")]
+        if "checkpoint" in places and len(checkpoints) > 1:
+            raise UserError(
+                f"One checkpoint is wanted, but {len(checkpoints)} are given: "
+                f"{', '.join(checkpoints[:5])}{', ...' * (len(checkpoints) > 5)}.",
+                "Name one of them.",
+            )
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return given
+
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the words as a UserError."""
         what = message[:1].upper() + message[1:]

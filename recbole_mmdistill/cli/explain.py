@@ -9,9 +9,12 @@ from .arguments import Parser, add_people, not_negative, positive
 
 EPILOG = """\
 The page is one file that needs no network. It shows at most 20 people, and what carries the
-recommendations for a sample of all users of the dataset, or of the people of --histories.
+recommendations for a sample of all users of the dataset, or of the people of --histories. If
+nobody is named it shows 5 users of the dataset, with short, usual and long histories, always the
+same.
 
 examples:
+  recbole-mm explain saved/IDMMDistill-....pth --output=why.html
   recbole-mm explain saved/IDMMDistill-....pth --users=12,47 --output=why.html
   recbole-mm explain saved/IDMMDistill-....pth --histories=visitors.csv --images=photos \\
       --output=why.html --json=why.json
@@ -26,7 +29,9 @@ def build_parser() -> Parser:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="as a run saved it")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.html", help="the page")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the same numbers as JSON")
-    people = parser.add_argument_group("whose recommendations are explained one by one")
+    people = parser.add_argument_group(
+        "whose recommendations are explained one by one (5 users of the dataset)"
+    )
     add_people(people)
     parser.add_argument("--k", type=positive, default=10, metavar="N", help="items for each (10)")
     parser.add_argument(
@@ -52,7 +57,9 @@ def build_parser() -> Parser:
         help="pictures named <item_id>.jpg (images/ in the dataset's folder)",
     )
     parser.add_argument(
-        "--title_field", metavar="FIELD", help="column of the titles (title, name, ...)"
+        "--title_field",
+        metavar="FIELD",
+        help="column of the titles (title, name, or what texts are made of)",
     )
     return parser
 

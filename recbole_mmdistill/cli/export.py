@@ -46,7 +46,9 @@ def build_parser() -> Parser:
         help="pictures to show, named <item_id>.jpg (images/ in the dataset's folder)",
     )
     parser.add_argument(
-        "--title_field", metavar="FIELD", help="column of the titles to show (title, name, ...)"
+        "--title_field",
+        metavar="FIELD",
+        help="column of the titles to show (title, name, or what texts are made of)",
     )
     return parser
 

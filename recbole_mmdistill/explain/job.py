@@ -23,6 +23,7 @@ from .summary import Summary, summarise
 
 SEEN, NONE = "seen", "none"
 MOST = 20  # people on a page
+CHOSEN = 5  # people where nobody is named
 CANDIDATES = 100  # for each of them, which the sliders put in order
 
 
@@ -39,7 +40,8 @@ class Request:
     json : Path or None
         A file for the same as JSON.
     users, histories, user, item, time
-        Whose, see :class:`.people.Asked`.
+        Whose, see :class:`.people.Asked`. If nobody is named, five users of the dataset, always the
+        same: in the order of the lengths of their histories those at 10%, 30%, 50%, 70% and 90%.
     k : int
         Items for each.
     exclude : str
@@ -51,7 +53,7 @@ class Request:
     images : Path or None
         Folder of pictures; None: ``images`` in the dataset's folder.
     title_field : str or None
-        Column of the titles in the ``.item`` file; None: found by its name.
+        Column of the titles in the ``.item`` file; None: it is found.
     """
 
     checkpoint: Path
@@ -78,16 +80,24 @@ class Written:
     ----------
     n_people : int
         Of the page.
+    chosen : tuple of str
+        Who they are, if nobody was named.
     summary : Summary or None
         Of the recommendations for a sample.
     """
 
     n_people: int
+    chosen: tuple[str, ...]
     summary: Summary | None
 
     def text(self) -> str:
         """Give it in a few sentences."""
         lines = [f"Recommendations explained one by one, users: {self.n_people}."]
+        if self.chosen:
+            lines.append(
+                f"Chosen by the length of their histories: {', '.join(self.chosen)}; --users or "
+                "--histories name others."
+            )
         if self.summary is not None:
             whole = self.summary.all
             carried = ", ".join(f"{name} {share:.0%}" for name, share in whole.carried.items())
@@ -145,7 +155,8 @@ def write_explanation(request: Request) -> Written:
     if request.json is not None:
         write_json(request.json, {**facts, "people": people, "summary": whole})
     write_text(request.output, page)
-    return Written(len(people), summary)
+    is_named = request.users is not None or request.histories is not None
+    return Written(len(people), () if is_named else tuple(shown.users), summary)
 
 
 def _check(request: Request) -> None:
@@ -160,29 +171,45 @@ def _check(request: Request) -> None:
     if request.json is not None and request.json.absolute() == request.output.absolute():
         raise UserError(f"--output and --json are both {request.json}.", "Name two files.")
     check_asked(request)
-    if request.users is None and request.histories is None and not request.sample:
-        raise UserError(
-            "--sample is 0, and nobody is named to whom recommendations are to be explained.",
-            "Give --users or --histories, or a --sample of 1 or more.",
-        )
 
 
 def _people(request: Request, recommender: Recommender, engine: Engine) -> tuple[People, Histories]:
     """Find the people of the page, and the sample of which recommendations are summed up."""
-    is_named = request.users is not None or request.histories is not None
-    named = people_of(request, recommender, engine) if is_named else None
-    everyone = named if request.histories is not None else KnownUsers(recommender)
-    assert everyone is not None
+    named = people_of(request, recommender, engine)
+    everyone = named if request.users is None else KnownUsers(recommender)
+    shown = np.arange(MOST)
+    if request.users is None and isinstance(named, KnownUsers):
+        shown = spread(named.n_rows, CHOSEN)
     n = min(request.sample, len(everyone))
     rng = np.random.default_rng(request.seed)
     sample = np.sort(rng.choice(len(everyone), n, replace=False))
-    return _take(named, np.arange(MOST)), _take(everyone, sample).histories
+    return _take(named, shown), _take(everyone, sample).histories
 
 
-def _take(people: KnownUsers | PeopleOfFile | None, rows: np.ndarray) -> People:
+def spread(length: np.ndarray, n: int) -> np.ndarray:
+    """Choose some people of all lengths of histories: the middle one of each of ``n`` parts.
+
+    Parameters
+    ----------
+    length : numpy.ndarray
+        Of each one's history, ``[n_people]``.
+    n : int
+        How many at most.
+
+    Returns
+    -------
+    numpy.ndarray
+        Their places, rising.
+    """
+    n = min(n, len(length))
+    order = np.argsort(length, kind="stable")
+    return np.sort(order[(2 * np.arange(n) + 1) * len(length) // (2 * max(n, 1))])
+
+
+def _take(people: KnownUsers | PeopleOfFile, rows: np.ndarray) -> People:
     """Give some of the people, by their places, rising; places behind the last are nobody's."""
     users, histories, first = [], [], 0
-    for some in people or ():
+    for some in people:
         here = rows[(rows >= first) & (rows < first + len(some.users))] - first
         users.append(some.users[here])
         histories.append(some.histories.take(here))

@@ -20,8 +20,8 @@ _BLOCK_BYTES = 1 << 20  # read at once
 class ItemTable:
     """A file of items whose rows are read when asked for: memory does not grow with the texts.
 
-    ``fields`` are the names of its columns, ``item_tokens`` (``[n_items]``, dtype object) what
-    stands in the one called ``item_field``. A UserError is raised if the file is missing or no
+    ``types`` are the types of its columns by name, ``item_tokens`` (``[n_items]``, dtype object)
+    what stands in the one called ``item_field``. A UserError is raised if the file is missing or no
     table, lacks the column, names an item twice, or has a row of no item.
     """
 
@@ -29,7 +29,7 @@ class ItemTable:
         if not path.is_file():
             raise UserError(f"There is no item file {path}.", "Give the dataset's .item file.")
         self._atomic = AtomicFile(path)
-        self.fields = tuple(self._atomic.types)
+        self.types = self._atomic.types
         column = self._atomic.column(item_field)
         line_of: dict[str, int] = {}
         spans = []
@@ -49,6 +49,11 @@ class ItemTable:
         self._spans = np.concatenate(spans)  # [n_items, 2], offset and size of each row
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        return tuple(self.types)
 
     def __len__(self) -> int:
         return len(self.item_tokens)

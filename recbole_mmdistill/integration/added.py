@@ -1,4 +1,4 @@
-"""Items that came to a checkpoint after training, and their features, which no file has."""
+"""Items that came to a checkpoint after training: features and titles that no file has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from ..errors import UserError
 from ..features import FeatureInfo, FeatureSource, from_array
 
-ADDED = "added_features"
+ADDED, TITLES = "added_features", "added_titles"
 
 
 def features_of(saved: Mapping[str, Any], path: str | Path) -> dict[str, FeatureSource]:
@@ -50,6 +50,32 @@ def features_of(saved: Mapping[str, Any], path: str | Path) -> dict[str, Feature
             f"The checkpoint {path} has no sound {ADDED}.", "Add the items again."
         ) from None
     return found
+
+
+def titles_of(saved: Mapping[str, Any], path: str | Path) -> dict[str, str]:
+    """Give the titles that a checkpoint itself has, by item.
+
+    Parameters
+    ----------
+    saved, path
+        As for :func:`features_of`.
+
+    Returns
+    -------
+    dict of str to str
+        Empty for a checkpoint as a run saved it.
+
+    Raises
+    ------
+    UserError
+        They are not sound.
+    """
+    titles = saved.get(TITLES, {})
+    if not isinstance(titles, dict) or not all(
+        isinstance(word, str) for pair in titles.items() for word in pair
+    ):
+        raise UserError(f"The checkpoint {path} has no sound {TITLES}.", "Add the items again.")
+    return titles
 
 
 def as_plain(features: Mapping[str, FeatureSource]) -> dict[str, Any]:

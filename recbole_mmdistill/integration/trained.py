@@ -48,13 +48,14 @@ class Interactions(NamedTuple):
     user, item : numpy.ndarray
         Numbers, int64 ``[n_interactions]``. The checkpoint's items have its numbers, and items
         that it does not know have those behind them.
-    users : numpy.ndarray
-        Tokens of users by number, dtype object.
+    users, items : numpy.ndarray
+        Tokens of users and of items by number, dtype object.
     """
 
     user: np.ndarray
     item: np.ndarray
     users: np.ndarray
+    items: np.ndarray
 
 
 def load_trained(path: str | Path) -> Trained:
@@ -227,8 +228,11 @@ def read_interactions(trained: Trained) -> Interactions:
     user, item = (columns[field].numpy() for field in (dataset.uid_field, dataset.iid_field))
     time = columns[dataset.time_field]
     order = flat_order(user, (time if time.dim() == 1 else time[..., 0]).numpy())
-    users = np.asarray(dataset.field2id_token[dataset.uid_field], dtype=object)
-    return Interactions(user[order], item[order], users)
+    users, items = (
+        np.asarray(dataset.field2id_token[field], dtype=object)
+        for field in (dataset.uid_field, dataset.iid_field)
+    )
+    return Interactions(user[order], item[order], users, items)
 
 
 def _features(saved: Mapping[str, Any], config: Any, items: np.ndarray) -> dict[str, Any]:

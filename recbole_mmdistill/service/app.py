@@ -121,7 +121,7 @@ def create_app(
         responses=problems(400, 422, 503, *([] if token is None else [401])),
     )
 
-    @app.post("/recommend", response_model=RecommendResponse, responses=problems(413))
+    @app.post("/recommend", response_model=RecommendResponse, responses=problems(413, 415))
     async def recommend(asked: RecommendRequest) -> Response:
         """Recommend items to people by their histories."""
 
@@ -197,6 +197,12 @@ def _tell_errors(app: FastAPI) -> None:
         where = show(".".join(place))[1:-1] if place else "The request"
         if first["type"] == "json_invalid":
             return _problem(400, "The request is no JSON.", "Send JSON in UTF-8.")
+        if error.body and "json" not in request.headers.get("content-type", ""):
+            return _problem(
+                415,
+                "The request does not say that its body is JSON.",
+                "Send the header `Content-Type: application/json`.",
+            )
         reason = first["msg"].removeprefix("Value error, ")
         seen = "" if isinstance(first["input"], dict) else f", not {show(first['input'])}"
         return _problem(422, f"{where}: {reason}{seen}.", _DOCUMENTATION)

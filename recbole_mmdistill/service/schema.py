@@ -111,7 +111,11 @@ class RecommendResponse(BaseModel):
 class KnownItem(Item):
     """An item of the export."""
 
-    n_chosen: int = Field(description="How often it was chosen, in the data of the training.")
+    n_chosen: int = Field(
+        description="How often training had it to predict. Less than it was chosen: neither the "
+        "first item of a history is predicted in training, nor what validation and test hold back. "
+        "SASRec and GRU4Rec of RecBole: all interactions."
+    )
 
 
 class FoundItems(BaseModel):

@@ -53,7 +53,7 @@ class Request:
     recall : float
         That it is built for, at 10.
     title_field : str or None
-        Column of the ``.item`` file with the items' titles; by default found by its name.
+        Column of the ``.item`` file with the items' titles; by default found.
     images : Path or None
         Folder of pictures; by default ``images`` of the dataset.
     """
@@ -94,6 +94,9 @@ class Exported:
             f"{made.model} with {made.n_items - 1:,} items and the branches {branches}: "
             f"{total:,.1f} MiB in {made.dtype}.",
             f"To be shown: titles of {self.n_titles:,} items and pictures of {self.n_pictures:,}.",
+            *["Titles: name their column of the .item file by --title_field."]
+            * (not self.n_titles),
+            *["Pictures: name a folder of <item_id>.jpg by --images."] * (not self.n_pictures),
             f"Compared with the checkpoint by {measured['histories']:,} histories: "
             f"{measured['overlap']:.2%} of the top 10 are the same, scores differ by at most "
             f"{measured['largest_difference']:.1e}.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import UserError
 from ..features import AlignedFeatures
 from ..features.atomic import ItemTable
+from ..features.report.catalogue import find_title
 from ..intake import columns
 from ..intake.dialect import Wanted
 from ..intake.engine import Engine
@@ -41,6 +42,8 @@ class ItemFile:
         Dtype object ``[n_new]``.
     image_field : str or None
         The field that names a picture's file.
+    title_field : str or None
+        The field of the titles.
     has_text : bool
         Whether it has the fields that the training's texts were made of.
     tally : Tally
@@ -52,6 +55,7 @@ class ItemFile:
     path: Path
     tokens: np.ndarray
     image_field: str | None
+    title_field: str | None
     has_text: bool
     tally: Tally
     n_known: int
@@ -103,6 +107,10 @@ def read_items(
     for number, (name, column) in enumerate(texts.items()):
         fields[f"c{number}"] = name
         picks[f"c{number}"] = Pick(column, text=True)
+    title_field = _title_field(names, item, texts)
+    if title_field is not None and title_field not in texts:
+        picks["title"] = Pick(names.index(title_field), text=True)
+        fields["title"] = title_field = field_name(title_field, [*texts])
     image_field = None
     if request.images is not None:
         image = columns.choose("image", "image", request.image, names, of, needed=False)
@@ -125,12 +133,30 @@ def read_items(
     items.write(path)
     found = engine.run("SELECT token FROM item_rows WHERE problem IS NULL ORDER BY n")
     tokens = np.array([*(token for (token,) in found), None], dtype=object)[:-1]
-    return ItemFile(path, tokens, image_field, bool(texts), tally, n_known)
+    return ItemFile(path, tokens, image_field, title_field, bool(texts), tally, n_known)
 
 
 def table_of(file: ItemFile) -> ItemTable:
     """Open the ``.item`` file."""
     return ItemTable(file.path)
+
+
+def titles_of(file: ItemFile, items: Collection[str]) -> dict[str, str]:
+    """Read the titles of some items, by token; of those that have one."""
+    if file.title_field is None:
+        return {}
+    table, wanted = table_of(file), {*items}
+    (column,) = table.columns([file.title_field])
+    rows = ((token, row) for row, token in enumerate(table.item_tokens) if token in wanted)
+    titles = ((token, table.read(row)[column].strip()) for token, row in rows)
+    return {token: title for token, title in titles if title}
+
+
+def _title_field(names: Sequence[str], item: int, texts: Mapping[str, int]) -> str | None:
+    """The field of the titles, found as that of a dataset is: one of ``texts``, or a column."""
+    of_texts = {names[column]: field for field, column in texts.items()}
+    name = find_title(dict.fromkeys(names, ""), names[item], [*of_texts])
+    return None if name is None else of_texts.get(name, name)
 
 
 def _text_columns(

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..errors import UserError
 from ..files import check_output
 from ..intake.engine import Engine
-from .people import check_asked, people_of, read_ids
+from .people import about_unknown, check_asked, people_of, read_ids
 from .recommender import Recommender
 from .writing import Writer, format_of
 
@@ -76,6 +77,8 @@ class Written:
         Items of histories that were skipped.
     n_dropped : int
         Rows of the file of histories that could not be read.
+    about_unknown : str
+        Which those are, if they are most.
     """
 
     n_users: int
@@ -83,12 +86,15 @@ class Written:
     n_popular: int
     n_unknown: int
     n_dropped: int
+    about_unknown: str = ""
 
     def text(self) -> str:
         """Give it in a few sentences."""
         lines = [f"{self.n_rows:,} recommendations, users: {self.n_users:,}."]
         if self.n_unknown:
-            lines.append(f"Unknown items of histories, skipped: {self.n_unknown:,}.")
+            lines.append(
+                f"Unknown items of histories, skipped: {self.n_unknown:,}{self.about_unknown}."
+            )
         if self.n_popular:
             lines.append(
                 f"Users of whom nothing is known, who got the most popular: {self.n_popular:,}."
@@ -146,15 +152,22 @@ def _recommend(request: Request, recommender: Recommender, source: Engine, sink:
     recommend([])  # so that a mistake in an option is told first
     people = people_of(request, recommender, source)
     writer = Writer(sink, recommender.items, recommender.parts if request.shares else ())
-    n_popular = n_unknown = 0
+    n_popular = n_unknown = n_known = 0
     with tqdm(total=len(people), desc="recommending", unit=" users", disable=None) as bar:
         for some in people:
             found = recommend(some.histories)
             writer.add(some, found)
             n_popular += int(found.is_popular.sum())
             n_unknown += int(found.n_unknown.sum())
+            n_known += len(some.histories.items)
             bar.update(len(found))
+    about = about_unknown(people, recommender.items) if n_unknown > n_known else ""
+    if n_unknown and not n_known:
+        raise UserError(
+            f"The checkpoint knows none of the {n_unknown:,} items of the histories{about}.",
+            "Do they belong to this checkpoint? Give those of the data that it was trained on.",
+        )
     writer.write(request.output)
     tally = getattr(people, "tally", None)
     n_dropped = 0 if tally is None else tally.read - tally.left
-    return Written(len(people), writer.n_rows, n_popular, n_unknown, n_dropped)
+    return Written(len(people), writer.n_rows, n_popular, n_unknown, n_dropped, about)

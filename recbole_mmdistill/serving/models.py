@@ -109,7 +109,10 @@ class ScoringModel(ABC):
         return None
 
     def popularity(self) -> Tensor | None:
-        """How often training saw each item, int64 ``[n_items]``; None if the model forgot it."""
+        """How often training had to predict each item, int64 ``[n_items]``.
+
+        None if the model forgot it.
+        """
         return None
 
 

@@ -17,7 +17,7 @@ from ..intake.engine import Engine
 from ..integration.catalogue import items_of, with_items, with_option, without_items
 from ..integration.loading import load
 from ..integration.trained import Unfilled, model_of, trained_of
-from .item_file import ItemFile, read_items
+from .item_file import ItemFile, read_items, titles_of
 from .models import adapt
 from .new_features import Encoding, Made, features_of_new
 from .people import read_ids
@@ -170,7 +170,7 @@ def add_items(request: Request) -> Changed:
                     "Give texts, pictures or ready-made vectors of them.",
                 )
             if new:
-                saved = with_items(saved, new, features, path)
+                saved = with_items(saved, new, features, titles_of(read, new), path)
         elif read is not None and not len(removed):
             raise UserError(
                 f"{request.items} has no item that {path} does not know. {' '.join(read.lines())}",

@@ -22,6 +22,7 @@ from .histories import Histories
 from .recommender import Recommender
 
 AT_ONCE = 8192
+_EXAMPLES = 1000  # unknown items that are looked at
 
 
 class People(NamedTuple):
@@ -121,6 +122,7 @@ class KnownUsers:
 
     def __init__(self, recommender: Recommender, users: Sequence[str] | None = None) -> None:
         found = recommender.interactions
+        self._unknown = found.items[len(recommender.items) :]
         self._item = np.where(found.item < len(recommender.items), found.item, 0)
         n_rows = np.bincount(found.user, minlength=len(found.users))
         self._end = np.cumsum(n_rows)
@@ -142,6 +144,15 @@ class KnownUsers:
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    @property
+    def n_rows(self) -> np.ndarray:
+        """Interactions of each, int64 ``[n]``."""
+        return self._n_rows[self._numbers]
+
+    def unknown_items(self) -> list[str]:
+        """Give some items of the dataset that the checkpoint does not know."""
+        return self._unknown[:_EXAMPLES].tolist()
 
     def __iter__(self) -> Iterator[People]:
         for first in range(0, len(self), AT_ONCE):
@@ -220,6 +231,14 @@ class PeopleOfFile:
     def __len__(self) -> int:
         return len(self._tokens)
 
+    def unknown_items(self) -> list[str]:
+        """Give some items of the file that the checkpoint does not know."""
+        found = self._engine.run(
+            "SELECT token FROM numbered JOIN items ON items.rowid = i WHERE number = 0 "
+            f"ORDER BY token LIMIT {_EXAMPLES}"
+        )
+        return [token for (token,) in found]
+
     def __iter__(self) -> Iterator[People]:
         rows = self._engine.stream(
             "SELECT p::BIGINT AS p, number FROM kept JOIN people USING (u) JOIN numbered USING (i) "
@@ -240,6 +259,32 @@ class PeopleOfFile:
 
     def _people(self, first: int, person: np.ndarray, number: np.ndarray, n: int) -> People:
         return People(self._tokens[first : first + n], Histories.of_rows(person - first, number, n))
+
+
+def about_unknown(people: KnownUsers | PeopleOfFile, items: np.ndarray) -> str:
+    """Say which items of histories are unknown, and whether zeros in front would help.
+
+    Parameters
+    ----------
+    people : KnownUsers or PeopleOfFile
+        Whose histories.
+    items : numpy.ndarray
+        Tokens that the checkpoint knows, dtype object; number 0 is the padding.
+
+    Returns
+    -------
+    str
+        Words for the end of a sentence; empty if there are none.
+    """
+    unknown = people.unknown_items()
+    if not unknown:
+        return ""
+    known = {token.lstrip("0"): token for token in items[1:]}
+    meant = [(token, known[token.lstrip("0")]) for token in unknown if token.lstrip("0") in known]
+    if 2 * len(meant) < len(unknown):
+        return f", such as {unknown[0]!r} (the checkpoint knows {items[-1]!r})"
+    ours, theirs = meant[0]
+    return f", such as {ours!r}, which the checkpoint knows as {theirs!r} (leading zeros were lost)"
 
 
 def read_ids(engine: Engine, path: Path, role: str) -> list[str]:

@@ -5,12 +5,16 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from recbole_mmdistill.cli import main
 from recbole_mmdistill.explain import Explainer, summarise
+from recbole_mmdistill.explain.job import spread
+from recbole_mmdistill.features import FeatureInfo, open_features, write_features
 from recbole_mmdistill.serving import Recommender
+from recbole_mmdistill.serving.items import Items
 from tests.serving.builders import save_checkpoint, write_files
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
@@ -102,12 +106,26 @@ def test_histories_of_anybody_and_the_whole_of_them(checkpoint):
     )
 
 
-def test_the_whole_alone_of_a_sample(checkpoint, capsys):
-    assert explain(checkpoint, "--sample=5") == 0
+def test_without_a_name_five_users_and_a_sample(checkpoint, capsys):
+    assert explain(checkpoint, "--sample=4") == 0
     written = document()
-    assert written["people"] == [] and written["summary"]["n_people"] == 5
-    assert "Of 30 recommendations the sources carry: id " in capsys.readouterr().out
-    assert "<input" not in page()
+    assert [p["user"] for p in written["people"]] == ["u1", "u3", "u6", "u8", "u10"]
+    assert written["summary"]["n_people"] == 4
+    said = capsys.readouterr().out
+    assert "Of 24 recommendations the sources carry: id " in said
+    assert (
+        "users: 5. Chosen by the length of their histories: u1, u3, u6, u8, u10; --users or "
+        "--histories name others." in said
+    )
+    assert explain(checkpoint, "--sample=0") == 0
+    assert document()["people"] == written["people"] and document()["summary"] is None
+
+
+def test_people_of_all_lengths_of_histories():
+    length = np.array([9, 1, 8, 2, 7, 3, 6, 4, 5, 10])
+    assert length[spread(length, 5)].tolist() == [8, 2, 6, 4, 10]
+    assert spread(length[:3], 5).tolist() == [0, 1, 2]
+    assert spread(length[:0], 5).tolist() == []
 
 
 def test_of_many_people_the_first_twenty_are_shown(checkpoint):
@@ -144,9 +162,27 @@ def test_each_picture_is_in_the_page_once(checkpoint):
     assert "no picture" in page()
 
 
+def test_pictures_are_those_of_the_column_that_the_features_were_made_by(checkpoint):
+    item = Path("dataset/small/small.item")
+    item.write_text("item_id:token\tFoto:token\ni1\tred.png\ni5\t../i5.png\n")
+    Path("photos").mkdir()
+    for path in ("photos/red.png", "photos/i2.png", "photos/i1.png", "i5.png"):
+        Image.new("RGB", (80, 120)).save(path)
+    info = FeatureInfo("image", encoder="numbers", source_fields=("photos", "Foto"))
+    features = open_features("dataset/small/small.image.safetensors")
+    path = Path("dataset/small/small.image.safetensors")
+    values = features.values.clone()
+    path.unlink()
+    write_features(path, values, features.item_tokens, info)
+    items = Items.of_dataset(Recommender.from_checkpoint(checkpoint).trained, None, Path("photos"))
+    Path("photos/i1.png").unlink()
+    shown = [token for token in ("i1", "i2", "i3", "i5") if items.picture(token) is not None]
+    assert shown == ["i1", "i2"]
+
+
 def test_a_column_of_titles_by_name(checkpoint):
     item = Path("dataset/small/small.item")
-    item.write_text(item.read_text().replace("title:", "label:"))
+    item.write_text(item.read_text().replace("title:token_seq", "label:token"))
     assert explain(checkpoint, *users()) == 0
     assert document()["people"][0]["recommendations"][0]["title"].startswith("i")
     assert explain(checkpoint, *users(), "--title_field=label") == 0
@@ -165,7 +201,6 @@ def test_without_the_item_file_the_tokens_are_shown(checkpoint):
         (["--users=zoe,yan"], "None of the 2 users is in the dataset (the first is 'zoe')"),
         (["--users=,"], "--users is ','"),
         (["--users=u1", "--histories=visitors.csv"], "Both --users and --histories are given"),
-        (["--sample=0"], "nobody is named"),
         (["--sample=-1"], "--sample: -1 is not 0 or more"),
         (["--k=99"], "k is 99. Give a number from 1 to 15"),
         (["--histories=absent.csv"], "There is no file absent.csv"),

@@ -282,7 +282,7 @@ def test_without_interactions_all_items_are_cold():
     ("fields", "title"),
     [
         (["item_id", "genre", "name", "title"], "title"),
-        (["item_id", "movie_title", "name"], "name"),
+        (["item_id", "movie_title", "Name"], "Name"),
         (["item_id", "brand", "product_title", "movie_title"], "movie_title"),
         (["item_id", "Brand_Name", "long_title"], "Brand_Name"),
         (["item_id", "genre"], None),
@@ -290,7 +290,22 @@ def test_without_interactions_all_items_are_cold():
     ],
 )
 def test_the_column_of_the_titles(fields, title):
-    assert find_title(fields, fields[0]) == title
+    assert find_title(dict.fromkeys(fields, "token"), fields[0]) == title
+
+
+@pytest.mark.parametrize(
+    ("fields", "text_fields", "title"),
+    [
+        ("Marke:token Beschreibung:token_seq Titel:token_seq", ("Titel", "Marke"), "Titel"),
+        ("Marke:token Titel:token_seq Beschreibung:token_seq", (), "Titel"),
+        ("Markenname:token Titel:token_seq", ("Titel",), "Titel"),
+        ("Titel:token_seq title:token", ("Titel",), "title"),
+        ("Marke:token", ("Titel",), None),
+    ],
+)
+def test_where_no_column_is_called_title_the_texts_say_it(fields, text_fields, title):
+    types = dict(field.split(":") for field in fields.split())
+    assert find_title({"item_id": "token", **types}, "item_id", text_fields) == title
 
 
 def test_the_column_of_the_titles_may_be_said(toy):

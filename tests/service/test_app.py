@@ -217,6 +217,17 @@ def test_bodies_that_are_no_request(client, body, status):
     assert answer.json().keys() == {"error", "remedy"}
 
 
+def test_a_body_that_does_not_say_what_it_is(client):
+    answer = client.post("/recommend", content=b'{"history": ["i1"]}')
+    assert (answer.status_code, answer.json()) == (
+        415,
+        {
+            "error": "The request does not say that its body is JSON.",
+            "remedy": "Send the header `Content-Type: application/json`.",
+        },
+    )
+
+
 def test_a_body_that_does_not_say_how_long_it_is_is_cut_off(client):
     parts = (b" " * (1 << 20) for _ in range(5))
     answer = client.post("/recommend", content=parts, headers={"content-type": "application/json"})

