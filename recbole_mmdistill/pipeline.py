@@ -70,10 +70,10 @@ class Prepared:
         dict of str to float
             The best epoch's validation metrics, {} where there are no rows.
         """
-        from .integration.progress import one_bar_an_epoch
+        from .integration.progress import Clock, TimeIsUp, one_bar_an_epoch
 
         trainer, shown = self.trainer, self.config["show_progress"]
-        clock = None if seconds is None else _Clock(seconds)
+        clock = None if seconds is None else Clock(seconds)
         try:
             with one_bar_an_epoch(trainer):
                 _, best = trainer.fit(
@@ -82,7 +82,7 @@ class Prepared:
                     show_progress=shown,
                     callback_fn=clock,
                 )
-        except _TimeIsUp:
+        except TimeIsUp:
             best = trainer.best_valid_result
         return _plain(best)
 
@@ -108,24 +108,6 @@ class Prepared:
                     result = self.trainer.evaluate(self.test_data, load_best_model=False)
                 metrics[name] = _plain(result)
         return metrics
-
-
-class _TimeIsUp(Exception):
-    """Ends a training whose time is over, after the epoch has been validated and saved."""
-
-
-class _Clock:
-    """What RecBole's trainer calls after each epoch."""
-
-    def __init__(self, seconds: float) -> None:
-        self._last = time.monotonic()
-        self._end = self._last + seconds
-
-    def __call__(self, *_: Any) -> None:
-        now = time.monotonic()
-        if now + (now - self._last) > self._end:
-            raise _TimeIsUp
-        self._last = now
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One progress bar for an epoch, in place of RecBole's one for each pass over data."""
+"""One progress bar for an epoch, in place of RecBole's one for each pass; and an end in time."""
 
 from __future__ import annotations
 
@@ -119,3 +119,29 @@ class _Batches:
 
     def set_postfix_str(self, text: str) -> None:
         """Leave out the GPU's memory, which RecBole would show here."""
+
+
+class TimeIsUp(Exception):
+    """Ends a training whose time is over, after the epoch has been validated and saved."""
+
+
+class Clock:
+    """What RecBole's trainer calls after each epoch, to end when there is no time for another.
+
+    Parameters
+    ----------
+    seconds : float
+        From now on. After the first epoch none begins that would end later, if it took as long as
+        the last.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._last = time.monotonic()
+        self._end = self._last + seconds
+
+    def __call__(self, *_: Any) -> None:
+        """End the training, or let it go on."""
+        now = time.monotonic()
+        if now + (now - self._last) > self._end:
+            raise TimeIsUp
+        self._last = now
