@@ -104,7 +104,7 @@ def run_trial(
             valid_result = prepared.fit(seconds)
         started = time.process_time()
         test_result = prepared.measure()
-        seconds = time.process_time() - started
+        test_seconds = time.process_time() - started
         ranks, valid_ndcg = {}, {}
         for name, scoring in variants(network).items():
             with scoring:
@@ -124,7 +124,7 @@ def run_trial(
         "rows": rows.name if store is None else store.write_rows(rows),
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "test_cpu_seconds": round(seconds, 3),
+        "test_cpu_seconds": round(test_seconds, 3),
         "device": CPU if config["device"].type == "cpu" else torch.cuda.get_device_name(),
     }
 

@@ -31,8 +31,7 @@ class HubModel:
 
     ``folder`` holds ``config.json`` and, unless random weights are asked for, weights.
     ``recorded_name`` is the name without the folders of this machine; that of a package's encoder
-    finds it again. A UserError is raised if the
-    model is neither here nor can be had.
+    finds it again. A UserError is raised if the model is neither here nor can be had.
     """
 
     def __init__(self, name: str, untrained: bool = False) -> None:
