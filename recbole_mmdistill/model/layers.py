@@ -231,22 +231,28 @@ class TransformerBlock(nn.Module):
         return self._after_attention(x, attended)
 
     def _attend_once(self, x: Tensor, at: OneEach, qkv: LinearStack) -> tuple[Tensor, Tensor]:
-        """One token of each sequence of a stack, and what it attends to, both ``[n, batch, d]``."""
-        size, weight, bias = x.size(-1), qkv.weight, qkv.bias[:, None]
-        token = select(x, at)
-        query = torch.baddbmm(bias[..., :size], token, weight[:, :size].mT)
-        others = torch.baddbmm(bias[..., size:], x.flatten(1, 2), weight[:, size:].mT)
-        others = others.view(-1, x.size(2), 2, self.n_heads, size // self.n_heads)
-        key, value = others.permute(2, 0, 3, 1, 4)
-        seen = torch.arange(x.size(2), device=x.device) <= at.position[:, None]
-        attended = F.scaled_dot_product_attention(
-            query.view(len(key), self.n_heads, 1, -1),
-            key,
-            value,
-            attn_mask=seen.repeat(len(x), 1)[:, None, None],
-            dropout_p=self.attn_dropout_prob if self.training else 0.0,
+        """One token of each sequence of a stack, and what it attends to, both ``[n, batch, d]``.
+
+        For one query a sequence the maps of keys and values go around the sums over tokens:
+        ``q (W_k x_t) = (q W_k) x_t`` (the bias is the same for all t, and a softmax does not see
+        it), and ``sum_t a_t (W_v x_t + b_v) = W_v (sum_t a_t x_t) + b_v``. So neither is computed
+        for every token.
+        """
+        size, n_stacked = x.size(-1), len(x)
+        of_query, of_key, of_value = (  # [n, heads, d / heads, d]
+            weight.unflatten(1, (self.n_heads, -1)) for weight in qkv.weight.split(size, dim=1)
         )
-        return token, attended.reshape(token.shape)
+        bias = qkv.bias.split(size, dim=1)
+        token = select(x, at)
+        query = token[:, None] @ of_query.mT + bias[0].view(n_stacked, self.n_heads, 1, -1)
+        query = (query @ of_key).transpose(1, 2)  # [n, batch, heads, d]
+        scores = query @ x.mT * (size // self.n_heads) ** -0.5
+        unseen = torch.arange(x.size(2), device=x.device) > at.position[:, None]
+        attention = scores.masked_fill(unseen[:, None], -torch.inf).softmax(-1)
+        attention = F.dropout(attention, self.attn_dropout_prob, self.training)
+        mean = (attention @ x).transpose(1, 2)  # [n, heads, batch, d]
+        attended = (mean @ of_value.mT).transpose(1, 2).flatten(2)
+        return token, attended + bias[2][:, None]
 
     def _after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
         x = self.attn_norm(x + self.dropout(self.attn_output(attended)))

@@ -12,7 +12,6 @@ from functools import reduce
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .item_encoder import ID
 from .layers import PositionIndex, gather_rows
@@ -161,24 +160,44 @@ class UserEncoder(nn.Module):
             ``[n_branches, n_states, width]``.
         """
         tables = self._sums(unstack(vectors))
-        if not self.is_stacked:
-            read = (F.embedding(index, table) for table in tables)
-            of_group = [encoder(x, positions) for encoder, x in zip(self.encoders, read)]
-        else:
-            of_encoder = [
-                encoder(gather_rows([tables[group] for group in together], index), positions)
-                for encoder, together in zip(self.encoders, self.read_by)
-            ]
-            if self.is_separate and len(of_encoder) == 1:
-                return of_encoder[0]
-            places = (self._place_of[group] for group in range(len(self.groups)))
-            of_group = [of_encoder[encoder][place] for encoder, place in places]
+        return self._states(
+            lambda groups: gather_rows([tables[g] for g in groups], index), positions
+        )
+
+    def read(self, vectors: Sequence[Tensor], positions: PositionIndex) -> BranchTensor:
+        """Read histories of which the items' vectors themselves are given.
+
+        Parameters
+        ----------
+        vectors : sequence of Tensor
+            Of each branch, ``[B, T, width]``.
+        positions : tuple of Tensor
+            As for :meth:`forward`, whose result this gives.
+        """
+        sums = self._sums(vectors)
+        return self._states(lambda groups: torch.stack([sums[g] for g in groups]), positions)
+
+    def _states(
+        self, histories_of: Callable[[Sequence[int]], Tensor], positions: PositionIndex
+    ) -> BranchTensor:
+        """States of all branches, from what some groups read, ``[n_groups, B, T, size]``."""
+        of_encoder = []
+        for encoder, together in zip(self.encoders, self.read_by):
+            histories = histories_of(together)
+            if self.is_stacked:
+                of_encoder.append(encoder(histories, positions))
+            else:
+                of_encoder.append(encoder(histories[0], positions)[None])
+        if self.is_separate and len(of_encoder) == 1:
+            return of_encoder[0]
+        places = (self._place_of[group] for group in range(len(self.groups)))
+        of_group = [of_encoder[encoder][place] for encoder, place in places]
         return stack(
             state_map(of_group[self._group_of[b]]) for b, state_map in enumerate(self.maps)
         )
 
-    def _sums(self, vectors: list[Tensor]) -> list[Tensor]:
-        """What each group reads of each item, ``[n_items, size]`` for each group."""
+    def _sums(self, vectors: Sequence[Tensor]) -> list[Tensor]:
+        """What each group reads of each item, ``[..., size]`` for each group."""
         return [
             reduce(torch.add, (self.entries[branch](vectors[branch]) for branch in group))
             for group in self.groups

@@ -22,8 +22,8 @@ from .tables import Table
 
 FEWEST = 1000  # items: with fewer the codes cannot be learned
 _AGAIN = "Export the checkpoint again."
-_PROBED = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_CANDIDATES = (50, 100, 200, 400, 800, 1600)
+_PROBED = tuple(2**n for n in range(20))  # as far as there are clusters, the last time all
+_CANDIDATES = (50, 100, 200, 400, 800, 1600, 3200, 6400)
 _BATCH = 256
 
 
@@ -224,9 +224,7 @@ def _choose(
     """The fastest parameters that reach a recall; ``true`` ``[n, k]`` is to be found."""
     best, seconds = None, np.inf
     every = np.arange(1, len(table.values))
-    for n_probed in _PROBED:
-        if n_probed > index.nlist:
-            break
+    for n_probed in sorted({min(n, index.nlist) for n in _PROBED}):
         index.nprobe = n_probed
         for n_candidates in _CANDIDATES:
             started = time.process_time()

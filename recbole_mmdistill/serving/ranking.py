@@ -14,7 +14,7 @@ from .search import Cells, Index
 
 REPEATS = "repeats"
 _ENCODED_AT_ONCE = 64  # histories, of like length: their vectors stay in the cache
-_RANKED_AT_ONCE = 256
+_RANKED_AT_ONCE = 512
 _PART = 8192  # histories that are put in order of length, and whose states are held
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..model.layers import OneEach
 from ..model.recurrence import GRUStack
 from ..model.user_encoder import UserEncoder
-from ..model.widths import stack, unstack
+from ..model.widths import unstack
 
 
 class BranchReader(nn.Module):
@@ -36,11 +37,8 @@ class BranchReader(nn.Module):
 
     def forward(self, vectors: Tensor, length: Tensor) -> Tensor:
         """Read vectors ``[B, T, sum(widths)]`` of histories of some lengths ``[B]``."""
-        batch_size, seq_len, width = vectors.shape
-        parts = vectors.reshape(-1, width).split(self.widths, dim=1)
-        index = torch.arange(batch_size * seq_len).view(batch_size, seq_len)
-        last = torch.arange(batch_size), length - 1
-        states = unstack(self.user_encoder(stack(parts), index, last))
+        last = OneEach(torch.arange(vectors.size(0)), length - 1)
+        states = unstack(self.user_encoder.read(vectors.split(self.widths, dim=2), last))
         return torch.cat([states[branch] for branch in self.chosen], dim=1)
 
 
