@@ -223,4 +223,4 @@ def test_keys_that_come_late_are_said(capsys):
     late = {"user": "v", "item": "i", "time": 1600000000}
     Path("clicks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, late]))
     assert len(imported("clicks.jsonl")) == 1002
-    assert report()["interactions"]["noted"]["unknown_keys"]["places"] == ["clicks.jsonl:1002"]
+    assert report()["interactions"]["noted"]["unknown_keys"]["rows"] == 1
