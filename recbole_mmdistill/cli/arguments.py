@@ -36,6 +36,10 @@ class Parser(argparse.ArgumentParser):
         UserError
             An option is unknown, or a checkpoint is given where one was already.
         """
+        for word, before in zip(args, ["", *args]):
+            name = word.removesuffix("=") if word else before
+            if (not word or word.endswith("=")) and name in self._option_string_actions:
+                self.error(f"argument {name}: nothing is given for it")
         given, rest = self.parse_known_args(args, namespace)
         places = [action.dest for action in self._actions if not action.option_strings]
         words = [*(str(getattr(given, place)) for place in places), *rest]
@@ -117,6 +121,13 @@ def add_reading(
     )
     text.add_argument("--encoding", metavar="NAME", help=f"of {source} (utf-8), e.g. cp1252")
     text.add_argument("--items_encoding", metavar="NAME", help="of --items (utf-8)")
+    for option, of in (("--header", source), ("--items_header", "--items")):
+        text.add_argument(option, choices=("yes", "no"), help=f"whether {of} has one")
+
+
+def has_header(answer: str | None) -> bool | None:
+    """Read the answer of ``--header``; None if it is to be found out."""
+    return None if answer is None else answer == "yes"
 
 
 def add_dedupe(parser: argparse._ActionsContainer) -> None:

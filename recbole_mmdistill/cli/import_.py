@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, add_dedupe, add_reading, not_negative, positive
+from .arguments import Parser, add_dedupe, add_reading, has_header, not_negative, positive
 
 EPILOG = """\
 SOURCE is CSV, TSV, Parquet or JSON lines (packed with gzip, too), or a folder of parts. These are
@@ -71,7 +71,6 @@ def build_parser() -> Parser:
     )
     text = parser.add_argument_group("text files, where it cannot be told")
     add_reading(columns, text, "SOURCE")
-    text.add_argument("--header", choices=("yes", "no"), help="whether SOURCE has one")
     text.add_argument("--no_quotes", action="store_true", help='in SOURCE " is part of a text')
     return parser
 
@@ -82,12 +81,12 @@ def main(words: Sequence[str]) -> None:
     # DuckDB takes a moment to import: mistakes in the words have been told by now.
     from ..intake import Request, Wanted, import_dataset
 
-    header, no_quotes = given.pop("header"), given.pop("no_quotes")
     wanted = Wanted(
         separator=given.pop("separator"),
-        header=None if header is None else header == "yes",
-        quoted=False if no_quotes else None,
+        header=has_header(given.pop("header")),
+        quoted=False if given.pop("no_quotes") else None,
     )
+    given["items_header"] = has_header(given["items_header"])
     text = tuple(filter(None, (given.pop("text") or "").split(",")))
     report = import_dataset(Request(**given, text=text, wanted=wanted), say=print)
     print(report.text())

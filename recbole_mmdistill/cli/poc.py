@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, add_dedupe, add_reading
+from .arguments import Parser, add_dedupe, add_reading, has_header
 
 EPILOG = """\
 examples:
@@ -71,6 +71,8 @@ def duration(text: str) -> float:
 def main(words: Sequence[str]) -> None:
     """Run the verb."""
     given = vars(build_parser().parse_args(words))
+    for option in ("header", "items_header"):
+        given[option] = has_header(given[option])
     text = tuple(filter(None, (given.pop("text") or "").split(",")))
     # torch takes seconds to import: mistakes in the words have been told by now.
     from ..poc import Request, prove

@@ -36,6 +36,8 @@ _TIME_OF_ELSE = {  # durations, and times of something else than the interaction
     *("birth", "release", "released", "registration", "registered", "updated", "modified"),
     *("deleted", "expiry", "expires", "due", "watch", "play", "dwell", "listen", "reading"),
 }
+_DATE = re.compile(r"(\d{4}[-/]\d\d?[-/]\d\d?|\d\d?[./]\d\d?[./]\d{4})([T ].*)?$")
+_DATE_OR_SECONDS = re.compile(rf"1\d{{9}}(\d{{3}})?(\.\d+)?$|{_DATE.pattern}")
 _RATING = {"rating", "ratings", "overall", "stars", "star", "score"}
 _TEXT = {
     *("title", "name", "productname", "itemname", "producttitle", "text", "description"),
@@ -98,6 +100,17 @@ def candidates(role: str, names: Sequence[str]) -> list[int]:
         return first or [n for n, name in enumerate(names) if _is_time(name)]
     known = _RATING if role == "rating" else _IMAGE
     return [n for n, name in enumerate(joined) if name in known]
+
+
+def like_times(names: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    """List the columns that seem to hold times, by some of their cells."""
+    found = []
+    for name, column in zip(names, cells):
+        filled = [cell.strip() for cell in column if cell.strip()]
+        form = _DATE if _ID_WORDS & {*words_of(name)} else _DATE_OR_SECONDS
+        if filled and all(form.match(cell) for cell in filled):
+            found.append(name)
+    return found
 
 
 def texts(names: Sequence[str]) -> list[int]:

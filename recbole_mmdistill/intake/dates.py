@@ -10,17 +10,23 @@ from ..errors import UserError
 from .engine import Engine
 
 _CLOCK = r"(,? \d{1,2}:\d{2}(:\d{2})?( ?[AaPp][Mm])?)?"
+_MONTH = "[A-Za-z]{3,9}"
 DATES = {  # forms, and what a time of the form matches whole
     "dots": rf"\d{{1,2}}\.\d{{1,2}}\.\d{{4}}{_CLOCK}",
     "slashes": rf"\d{{1,2}}/\d{{1,2}}/\d{{4}}{_CLOCK}",
     "characters": rf"\d{{4}}年\d{{1,2}}月\d{{1,2}}日{_CLOCK}",
+    "names": rf"(\d{{1,2}}[ -]{_MONTH}[ -]|{_MONTH} \d{{1,2}},? )\d{{4}}{_CLOCK}",
 }
-_ORDERS = {"dots": "%d.%m.%Y", "characters": "%Y年%m月%d日"}
+_ORDERS = {
+    "dots": ("%d.%m.%Y",),
+    "characters": ("%Y年%m月%d日",),
+    "names": ("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B %d %Y"),
+}
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _EXAMPLES = (
     *("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y.%m.%d"),
     *("%Y/%m/%d", "%Y-%m-%d"),
-    *("%d/%m/%y", "%m/%d/%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y"),
+    *("%d/%m/%y", "%m/%d/%y", "%d %b %y", "%d-%b-%y", "%b %d, %y"),
 )
 
 
@@ -73,13 +79,17 @@ def read_dates(engine: Engine, column: str, form: str, ask: bool) -> tuple[str, 
     UserError
         Dates with slashes may be of either order, or are of both.
     """
-    date, why = _ORDERS.get(form, ""), ""
-    if not date:
+    dates, why = _ORDERS.get(form, ()), ""
+    if not dates:
         date, why = _order_of_slashes(engine, column, ask)
-    formats = ", ".join(f"'{date}{clock}'" for clock in _CLOCKS)
+        dates = (date,)
+    formats = ", ".join(f"'{date}{clock}'" for date in dates for clock in _CLOCKS)
     plain = r"regexp_replace(replace(time, ',', ''), ' ?([AaPp][Mm])$', ' \1')"
+    if form == "names":
+        plain = f"replace({plain}, '-', ' ')"
     nanos = f"CAST(epoch_us(try_strptime({plain}, [{formats}])) AS HUGEINT) * 1000"
-    return f"dates as {date}{why}, without a zone, taken as UTC", nanos
+    shown = " or ".join(dates)
+    return f"dates as {shown}{why}, without a zone, taken as UTC", nanos
 
 
 def _order_of_slashes(engine: Engine, column: str, ask: bool) -> tuple[str, str]:

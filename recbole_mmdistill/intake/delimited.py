@@ -53,6 +53,13 @@ class Delimited(TextTable):
                     f"{first.name} ({', '.join(self._dialects[first].names)[:80]}).",
                     "Give parts with the same columns, or one file, and that of items by --items.",
                 )
+            several = len({*dialect.names}) < len(dialect.names)
+            if several and dialect.names != self._dialects[first].names:
+                raise UserError(
+                    f"{path} has columns of the same name, in another order than {first.name} "
+                    f"({', '.join(dialect.names)[:80]}).",
+                    "Give their columns different names.",
+                )
         width = len(self._dialects[first].names)
         if convert is not None and width != convert.width:
             raise UserError(
@@ -60,6 +67,7 @@ class Delimited(TextTable):
                 "Give the file as it came, or move it out of the folder.",
             )
         self.names = convert.names if convert else self._dialects[first].names
+        self.header = self._dialects[first].header
         self.description = f"{self._dialects[first]}, {forms[first].encoding.upper()}"
 
     def _rows(

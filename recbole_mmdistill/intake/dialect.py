@@ -63,6 +63,8 @@ class Wanted(NamedTuple):
         Of the columns of a file without a header.
     asked : tuple of str
         Names that a header would have.
+    of : str
+        How options of the file begin on the command line, for messages.
     """
 
     separator: str | None = None
@@ -70,6 +72,7 @@ class Wanted(NamedTuple):
     quoted: bool | None = None
     names: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
+    of: str = ""
 
 
 NOTHING = Wanted()
@@ -120,7 +123,7 @@ def sniff(path: Path, form: Form, wanted: Wanted) -> Dialect:
     rows = [row for row, _ in found[1:] if len(row) == len(names)]
     header = False if wanted.names else wanted.header
     if header is None:
-        header = typed or _is_header(path, names, rows, wanted.asked)
+        header = typed or _is_header(path, names, rows, wanted)
     if not header:
         names = wanted.names or tuple(str(n) for n in range(1, len(names) + 1))
         return Dialect(separator, quoted, names, header, skip)
@@ -150,11 +153,9 @@ def _separator(path: Path, lines: Sequence[str], quoted: bool) -> str:
     return max(found, key=lambda one: one[:3])[3]
 
 
-def _is_header(
-    path: Path, first: Sequence[str], rows: Sequence[list[str]], asked: Sequence[str]
-) -> bool:
+def _is_header(path: Path, first: Sequence[str], rows: Sequence[list[str]], wanted: Wanted) -> bool:
     lowered = {name.lower() for name in first}
-    if any(name.lower() in lowered and not name.isdecimal() for name in asked):
+    if any(name.lower() in lowered and not name.isdecimal() for name in wanted.asked):
         return True
     if any(_NUMBER.match(cell) for cell in first):
         return False
@@ -168,5 +169,5 @@ def _is_header(
     shown = ", ".join(first)[:80]
     raise UserError(
         f"It cannot be told whether the first line of {path} ({shown}) is a header.",
-        "Say --header=yes or --header=no.",
+        f"Say --{wanted.of}header=yes or --{wanted.of}header=no.",
     )

@@ -46,6 +46,7 @@ _MARKS = {  # byte order marks; UTF-32 before UTF-16, whose mark it begins with
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
+_SPLITS = {"train": ".0.", "valid": ".1.", "test": ".2."}
 _NOT_DATA = re.compile(r"[._]|.*\.crc$")  # as Spark leaves them beside the parts
 
 
@@ -206,7 +207,9 @@ def unpacked(file: BinaryIO) -> BinaryIO:
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
-    parts = re.findall(r"\d+|\D+", path.name)
+    # Of given splits, the training comes first: it is the earlier.
+    name = re.sub(r"\.(train|valid|test)\.", lambda split: _SPLITS[split[1]], path.name)
+    parts = re.findall(r"\d+|\D+", name)
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 

@@ -60,7 +60,7 @@ class Layout:
 
     def with_items(self, items: Table) -> Layout:
         """Take a table of items in, as far as its columns are known."""
-        self.items = items
+        self.items, self.beside = items, None
         for known in _ITEMS:
             if known.needed <= {*items.names}:
                 self.item_id = known.item_id

@@ -60,6 +60,8 @@ class Request:
         Separator, header and quotes of the source.
     encoding, items_encoding : str or None
         Of their texts.
+    items_header : bool or None
+        Whether the items' file has a header.
     overwrite : bool
         Whether a dataset of this name is replaced.
     """
@@ -85,6 +87,7 @@ class Request:
     wanted: Wanted = NOTHING
     encoding: str | None = None
     items_encoding: str | None = None
+    items_header: bool | None = None
     overwrite: bool = False
 
 
@@ -127,7 +130,8 @@ def import_dataset(request: Request, say: Callable[[str], None] = lambda _: None
         if "time" in picks and report.tally.left:
             times = read_times(engine, report.column("time"), request.time_format, ask=True)
         report.times = times.said
-        interactions.check(times, picks)
+        header = (report.column("user"), report.column("item"))
+        interactions.check(times, picks, header if layout.interactions.header else None)
         _filter(request, interactions)
         report.statistics = interactions.statistics()
         if not report.statistics["rows"]:
@@ -136,6 +140,8 @@ def import_dataset(request: Request, say: Callable[[str], None] = lambda _: None
             )
         rated = report.statistics["rows_with_a_rating"] > 0
         interactions.write(place.making / f"{dataset}.inter", rated)
+        if "label" in picks:
+            report.statistics["parts"] = interactions.parts()
         for split in SPLITS if "label" in picks else ():
             interactions.write(place.making / f"{dataset}.{split}.inter", rated, split)
         if layout.items is not None:
@@ -155,7 +161,8 @@ def _layout(request: Request) -> Layout:
     asked = _given(request.user, request.item, request.time, request.rating)
     layout = recognise(request.source, encoding, request.wanted._replace(asked=asked))
     if request.items is not None:
-        wanted = Wanted(asked=_given(request.item_id, request.image, *request.text))
+        asked = _given(request.item_id, request.image, *request.text)
+        wanted = Wanted(header=request.items_header, asked=asked, of="items_")
         table = open_table(
             parts_of(request.items), items_encoding, wanted, encoding_option="--items_encoding"
         )

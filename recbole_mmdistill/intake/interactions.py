@@ -12,22 +12,29 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .engine import Engine
+from .engine import Engine, literal
 from .tally import EXAMPLES, Place, Tally
 from .times import Times
 
 # An id stands in one cell of one line, and [PAD] is RecBole's own token for no item.
 BAD_ID = r"""
-CASE WHEN regexp_full_match(token, '\s*') THEN 'no_{role}'
+CASE WHEN regexp_full_match(token, '[\s\pZ]*') THEN 'no_{role}'
      WHEN regexp_matches(token, '[\t\n\r\x00]') THEN 'line_break_or_tab_in_{role}'
      WHEN token = '[PAD]' THEN 'reserved_{role}' END
 """
+# What is left of an id without spaces around it, zeros before it and .0 behind it, which
+# spreadsheets and data frames add and take away.
+BARE = (
+    r"regexp_replace(regexp_replace(regexp_replace(token, '^[\s\pZ]+|[\s\pZ]+$', '', 'g'), "
+    r"'\.0+$', ''), '^0+(.)', '\1')"
+)
 _NOT_READ = {  # kinds of rows that could not be read; most of a file's rows must be readable
     *("wrong_number_of_columns", "not_json", "nested_value", "not_unicode", "not_in_encoding"),
     *("no_user", "no_item", "no_time", "unreadable_time", "time_of_another_form"),
     *("line_break_or_tab_in_user", "line_break_or_tab_in_item"),
 }
 SPLITS = ("train", "valid", "test")
+_PART = "TRY_CAST(label AS DOUBLE)"  # the place of a row's split among them
 _SHIFT = 40  # a line's number takes 40 bits, its part's the rest
 N = f"(CAST(part AS BIGINT) << {_SHIFT}) | line"
 
@@ -44,6 +51,20 @@ def count_kinds(engine: Engine, table: str, paths: Sequence[Path], tally: Tally)
         "WHERE problem IS NOT NULL GROUP BY problem ORDER BY problem"
     ):
         tally.drops(kind, rows, [place_of(paths, n) for n in first])
+
+
+def check_readable(tally: Tally, path: Path) -> None:
+    """Raise a UserError if a file has no rows, or if most of them could not be read."""
+    lost = {kind: count for kind, count in tally.dropped.items() if kind in _NOT_READ}
+    if tally.read == 0:
+        raise UserError(f"{path} holds no rows.", "Give a file with rows.")
+    if 2 * sum(count.rows for count in lost.values()) > tally.read:
+        kind, count = max(lost.items(), key=lambda pair: pair[1].rows)
+        raise UserError(
+            f"{count.rows:,} of {tally.read:,} rows cannot be read: "
+            f"{kind.replace('_', ' ')} ({', '.join(count.places[:3])}).",
+            "Correct them, or say how they are to be read (recbole-mm import --help).",
+        )
 
 
 class Interactions:
@@ -65,8 +86,10 @@ class Interactions:
         self._paths = paths
         self._tally = tally
 
-    def check(self, times: Times, columns: Collection[str]) -> None:
-        """Keep what has a user, an item and a time.
+    def check(
+        self, times: Times, columns: Collection[str], header: tuple[str, str] | None = None
+    ) -> None:
+        """Keep what has a user, an item and a time, and is no header once more.
 
         Parameters
         ----------
@@ -74,6 +97,8 @@ class Interactions:
             How times are read.
         columns : collection of str
             Of ``raw``.
+        header : (str, str), optional
+            What the header of text has for user and item: files that were joined have it again.
         """
         for role in ("user", "item"):
             self._engine.run(
@@ -82,6 +107,10 @@ class Interactions:
                 label=f"{role}s",
             )
         absent = "".join(f", '' AS {name}" for name in ("rating", "label") if name not in columns)
+        again = ""
+        if header is not None:
+            user, item = map(literal, header)
+            again = f"WHEN trim(\"user\") = {user} AND trim(item) = {item} THEN 'header_again'"
         self._engine.run(
             f"""
             CREATE TEMP TABLE checked AS
@@ -91,7 +120,8 @@ class Interactions:
                 AS rating,
               trim(rating) <> '' AND NOT coalesce(isfinite(TRY_CAST(rating AS DOUBLE)), false)
                 AS rating_lost,
-              coalesce(users.bad, items.bad, {times.problem}) AS problem
+              CASE {again} WHEN true
+                THEN coalesce(users.bad, items.bad, {times.problem}) END AS problem
             FROM (SELECT *, {times.form} AS form {absent} FROM raw)
             JOIN users ON users.token = "user" JOIN items ON items.token = item
             """,
@@ -99,7 +129,7 @@ class Interactions:
         )
         self._engine.run("DROP TABLE raw")
         count_kinds(self._engine, "checked", self._paths, self._tally)
-        self._check_readable()
+        check_readable(self._tally, self._paths[0])
         rows, places = self._seen("checked", "rating_lost AND problem IS NULL")
         if rows:
             self._tally.notes("rating_left_empty", rows, places)
@@ -109,18 +139,6 @@ class Interactions:
             label="checking",
         )
         self._engine.run("DROP TABLE checked")
-
-    def _check_readable(self) -> None:
-        lost = {k: v for k, v in self._tally.dropped.items() if k in _NOT_READ}
-        if self._tally.read == 0:
-            raise UserError(f"{self._paths[0]} holds no rows.", "Give a file with rows.")
-        if 2 * sum(count.rows for count in lost.values()) > self._tally.read:
-            kind, count = max(lost.items(), key=lambda pair: pair[1].rows)
-            raise UserError(
-                f"{count.rows:,} of {self._tally.read:,} rows cannot be read: "
-                f"{kind.replace('_', ' ')} ({', '.join(count.places[:3])}).",
-                "Correct them, or say how they are to be read (recbole-mm import --help).",
-            )
 
     def dedupe(self, keep: str) -> None:
         """Keep one row of each user and item: the ``first`` or the ``last`` in time."""
@@ -184,9 +202,9 @@ class Interactions:
         -------
         dict
             ``rows``, ``users``, ``items``, ``first_ns`` and ``last_ns`` (of time, since 1970),
-            ``rows_with_a_rating``, ``ids_with_outer_spaces``, ``users_with_one_row``,
-            ``items_with_one_row``, ``duplicates`` (rows whose user had the item before) and
-            ``ties_in_time`` (rows that share user and time with another).
+            ``rows_with_a_rating``, ``ids_with_outer_spaces``, ``ids_that_are_nearly_another``,
+            ``users_with_one_row``, ``items_with_one_row``, ``duplicates`` (rows whose user had the
+            item before) and ``ties_in_time`` (rows that share user and time with another).
         """
         ((rows, first, last, rated),) = self._engine.run(
             "SELECT count(*), min(t), max(t), count(rating) FROM kept"
@@ -201,7 +219,14 @@ class Interactions:
             numbers |= {name: count, f"{name}_with_one_row": single}
         ((numbers["ids_with_outer_spaces"],),) = self._engine.run(
             "SELECT count(*) FROM (FROM users UNION ALL FROM items) "
-            r"WHERE bad IS NULL AND regexp_matches(token, '^\s|\s$')"
+            r"WHERE bad IS NULL AND regexp_matches(token, '^[\s\pZ]|[\s\pZ]$')"
+        )
+        ((numbers["ids_that_are_nearly_another"],),) = self._engine.run(
+            " UNION ALL ".join(
+                f"SELECT count(*) - count(DISTINCT {BARE}) AS rows FROM {role} WHERE bad IS NULL"
+                for role in ("users", "items")
+            ).join(("SELECT sum(rows)::BIGINT FROM (", ")")),
+            label="counting",
         )
         for name, columns, counted in (
             ("duplicates", "u, i", "rows - 1"),
@@ -214,6 +239,14 @@ class Interactions:
             )
             numbers[name] = count
         return numbers
+
+    def parts(self) -> dict[str, int]:
+        """Count the rows of each of :data:`SPLITS`, and note those of none of them."""
+        numbers = range(len(SPLITS))
+        rows, places = self._seen("kept", f"{_PART} IS NULL OR {_PART} NOT IN {(*numbers,)}")
+        if rows:
+            self._tally.notes("label_of_no_part", rows, places)
+        return {SPLITS[n]: self._seen("kept", f"{_PART} = {n}")[0] for n in numbers}
 
     def write(self, path: Path, rating: bool, split: str | None = None) -> None:
         """Write an ``.inter`` file in the order of time; ties in the order of the source.
@@ -228,7 +261,7 @@ class Interactions:
             One of :data:`SPLITS`: its rows alone.
         """
         stars = 'rating AS "rating:float",' if rating else ""
-        only = f"WHERE label = '{SPLITS.index(split)}'" if split else ""
+        only = f"WHERE {_PART} = {SPLITS.index(split)}" if split else ""
         write_atomic(
             self._engine,
             f"""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import UserError
 from .engine import Engine
-from .interactions import BAD_ID, N, count_kinds, write_atomic
+from .interactions import BAD_ID, BARE, N, check_readable, count_kinds, write_atomic
 from .tally import EXAMPLES, Tally
 
 # Fields of .inter, and those that RecBole and this package make of them.
@@ -33,7 +33,7 @@ def field_name(column: str, taken: Sequence[str]) -> str:
         For example ``Product_title``.
     """
     name = re.sub(r"\W+", "_", column).strip("_") or "field"
-    if name in _TAKEN:
+    if name in _TAKEN or name.isdecimal():  # a number is no name in YAML
         name = f"item_{name}"
     while name.lower() in {other.lower() for other in taken}:
         name += "_"
@@ -98,6 +98,7 @@ class Items:
         )
         self._engine.run("DROP TABLE raw_items")
         count_kinds(self._engine, "item_rows", self._paths, self._tally)
+        check_readable(self._tally, self._paths[0])
 
     def statistics(self, images: Path | None) -> dict[str, Any]:
         """Count the items that are kept, and those that lack something.
@@ -112,9 +113,9 @@ class Items:
         dict
             ``rows``, ``without_interactions``, ``without_text`` (if there are texts),
             ``without_picture`` (if pictures are named), ``pictures_that_are_web_addresses``, and
-            ``without_row``: items of the interactions, and of these ``known_without_zeros``: an
-            item is, if zeros before both ids are left out. Of those that lack something, examples
-            too.
+            ``without_row``: items of the interactions, and of these ``nearly_known``: an item is,
+            if spaces around, zeros before and ``.0`` behind both ids are left out. Of those that
+            lack something, examples too.
         """
         numbers: dict[str, Any] = {"rows": self._number("true")["rows"]}
         numbers["without_interactions"] = self._number("NOT used")
@@ -128,9 +129,8 @@ class Items:
             numbers["without_picture"] = self._without_file(images)
         absent = "token NOT IN (SELECT token FROM item_rows WHERE problem IS NULL)"
         numbers["without_row"] = self._number(absent, "used")
-        bare = "ltrim(token, '0')"
-        numbers["known_without_zeros"] = self._number(
-            f"{absent} AND {bare} IN (SELECT {bare} FROM item_rows WHERE problem IS NULL "
+        numbers["nearly_known"] = self._number(
+            f"{absent} AND {BARE} IN (SELECT {BARE} FROM item_rows WHERE problem IS NULL "
             "OR problem = 'no_interactions')",
             "used",
         )

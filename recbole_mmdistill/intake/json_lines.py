@@ -51,6 +51,7 @@ class JsonLines(TextTable):
             for record in records:
                 names.update(dict.fromkeys(record))
         self.names = tuple(names)
+        self._known = {*names}
 
     def _record(self, line: str) -> dict[str, Any] | None:
         try:
@@ -74,6 +75,8 @@ class JsonLines(TextTable):
                 if record is None:
                     tally.drop("not_json", path, number)
                     continue
+                if not self._known.issuperset(record):
+                    tally.note("unknown_keys", path, number)
                 try:
                     row = [read(record.get(key)) for key, read in wanted]
                 except _NoText as error:

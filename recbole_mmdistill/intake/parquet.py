@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
 
 from ..errors import UserError
 from .engine import Engine, connect, quoted
-from .table import Pick, Table
+from .table import HEAD, Pick, Table
 from .tally import Tally
 
 # A user's path is one file, and folders like `year=2020` are no columns.
+_ROW = "file_row_number"  # a column that DuckDB adds
 _READ_PARQUET = "read_parquet(?, hive_partitioning = false, binary_as_string = true)"
 
 
@@ -44,6 +45,17 @@ class Parquet(Table):
                     "Give parts with the same columns, or one file, and that of items by --items.",
                 )
 
+    def head(self) -> Sequence[Sequence[str]]:
+        """See :meth:`Table.head`."""
+        types = self._types[0].items()
+        cells = [_as_text(self.paths[0], name, kind, text=True) for name, kind in types]
+        try:
+            with connect() as con:
+                query = f"SELECT {', '.join(cells)} FROM {_READ_PARQUET} LIMIT {HEAD}"
+                return [*zip(*con.execute(query, [_address(self.paths[0])]).fetchall())]
+        except duckdb.Error as error:
+            raise _no_parquet(self.paths[0], error) from None
+
     def load(self, engine: Engine, name: str, picks: Mapping[str, Pick], tally: Tally) -> None:
         """See :meth:`Table.load`."""
         columns = "".join(f", {pick} VARCHAR" for pick in picks)
@@ -55,7 +67,7 @@ class Parquet(Table):
                 cells.append(_as_text(path, column, types[column], pick.text))
             try:
                 engine.run(
-                    f"INSERT INTO {name} SELECT {part}, file_row_number + 1, {', '.join(cells)} "
+                    f"INSERT INTO {name} SELECT {part}, {_ROW} + 1, {', '.join(cells)} "
                     f"FROM {_READ_PARQUET}",
                     [_address(path)],
                     f"reading {path.name}",
@@ -74,8 +86,17 @@ def _schema(path: Path) -> dict[str, str]:
                 f"DESCRIBE SELECT * FROM {_READ_PARQUET}",
                 [_address(path)],
             ).fetchall()
+            stored = con.execute("SELECT name FROM parquet_schema(?)", [_address(path)]).fetchall()
     except duckdb.Error as error:
         raise _no_parquet(path, error) from None
+    # Names have no case in SQL: DuckDB calls the second of two that are alike something else.
+    for name, *_ in found:
+        if (name,) not in stored or name.lower() == _ROW:
+            raise UserError(
+                f"Two columns of {path} are called the same, upper and lower case aside, or as "
+                f"DuckDB's own {_ROW} (see {name!r}).",
+                "Rename one.",
+            )
     return {name: kind for name, kind, *_ in found}
 
 

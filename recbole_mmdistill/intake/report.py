@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .columns import like_times
 from .formats import Layout
 from .interactions import SPLITS
 from .table import Pick, Table
@@ -14,6 +15,7 @@ from .tally import Tally
 from .times import span
 
 _DROPPED = {
+    "header_again": "the names of the columns once more",
     "wrong_number_of_columns": "too many or too few columns",
     "not_json": "no JSON object",
     "nested_value": "a list or an object for an id, a time or a number",
@@ -40,12 +42,16 @@ _NOTED = {
     "quotes_as_text": "rows kept with a quotation mark that is not closed, taken for text",
     "quotes_understood": "lines of the file with quotation marks, read as in CSV "
     "(--no_quotes takes them for text)",
+    "unknown_keys": "rows with keys that the first rows lack, which are no columns",
+    "label_of_no_part": "rows with an x_label other than 0, 1 and 2, in none of the parts",
     "rating_left_empty": "rows kept with a rating that is no number, left empty",
 }
 _REMARKS = {
     "ties_in_time": "rows that share user and time, in the order of the source",
     "duplicates": "rows of a user and an item of an earlier row",
     "ids_with_outer_spaces": "ids that begin or end with a space, kept so",
+    "ids_that_are_nearly_another": "ids that are another but for zeros before it, .0 behind it or "
+    "outer spaces, kept apart",
     "users_with_one_row": "users with one row",
     "items_with_one_row": "items with one row",
 }
@@ -55,7 +61,8 @@ _LACKING = {
     "without_picture": "items without picture",
     "pictures_that_are_web_addresses": "pictures that are web addresses, and are not fetched",
     "without_row": "items of the interactions that are not among them",
-    "known_without_zeros": "of these, known if zeros before an id did not count",
+    "nearly_known": "of these, known if zeros before an id, .0 behind it and outer spaces did not "
+    "count",
 }
 
 
@@ -137,6 +144,12 @@ class Report:
         roles = [f"{role} = {self.column(role)!r}" for role in self._picks]
         roles += [f"no {role}" for role in ("time", "rating") if role not in self._picks]
         lines.append(f"  columns: {', '.join(roles)}")
+        if "time" not in self._picks and not layout.name:
+            table = layout.interactions
+            lines += [
+                f"  {name!r} looks like times: --time={shlex.quote(name)} takes it"
+                for name in like_times(table.names, table.head())
+            ]
         if layout.items is not None:
             lines.append(f"{_files(layout.items)}: items, {layout.items.description}")
             lines.append(f"  columns: {', '.join(self._item_columns())}")
@@ -167,8 +180,9 @@ class Report:
             *self._repeats(),
         ]
         if "label" in self._picks:
+            parts = ", ".join(f"{part} {rows:,}" for part, rows in numbers["parts"].items())
             lines.append(
-                f"  and its parts as given, {', '.join(SPLITS)}: "
+                f"  and its parts as given, {parts}: "
                 f"--benchmark_filename=[{','.join(SPLITS)}] takes them"
             )
         if self._layout.items is not None:
@@ -198,7 +212,7 @@ class Report:
         found = self.item_statistics
         all_of = dict.fromkeys(_LACKING, found["rows"]) | {
             "without_row": self.statistics["items"],
-            "known_without_zeros": found["without_row"]["rows"],
+            "nearly_known": found["without_row"]["rows"],
         }
         web = found.get("pictures_that_are_web_addresses", {"rows": 0})["rows"]
         lines = []

@@ -16,6 +16,7 @@ from .engine import Engine
 from .form import Form
 from .tally import Tally
 
+HEAD = 100  # rows that are looked at
 Batch = tuple[Sequence[int], Sequence[Sequence[str]]]  # numbers of lines, and columns of cells
 
 
@@ -65,12 +66,19 @@ class Table(ABC):
         How the files are written, in a few words.
     empty : list of str
         Names of files that are empty.
+    header : bool
+        Whether a line of text has the names.
     """
 
     paths: list[Path]
     names: tuple[str, ...]
     description: str
     empty: Sequence[str] = ()
+    header: bool = False
+
+    @abstractmethod
+    def head(self) -> Sequence[Sequence[str]]:
+        """Give some first cells of each column, as text."""
 
     @abstractmethod
     def load(self, engine: Engine, name: str, picks: Mapping[str, Pick], tally: Tally) -> None:
@@ -101,6 +109,13 @@ class TextTable(Table):
         self, path: Path, picks: Sequence[Pick], tally: Tally, advance: Callable[[int], None]
     ) -> Iterator[Batch]:
         """Give batches of line numbers and of the picked columns."""
+
+    def head(self) -> Sequence[Sequence[str]]:
+        """See :meth:`Table.head`."""
+        picks = [Pick(place, text=True) for place in range(len(self.names))]
+        for _, cells in self._rows(self.paths[0], picks, Tally(), lambda _: None):
+            return [column[:HEAD] for column in cells]
+        return []
 
     def load(self, engine: Engine, name: str, picks: Mapping[str, Pick], tally: Tally) -> None:
         """See :meth:`Table.load`."""

@@ -184,15 +184,11 @@ def _families(counts: dict[str, int]) -> dict[str, tuple[int, tuple[str, ...]]]:
     """Give the rows and the forms of each way to read them."""
     groups: dict[str, tuple[str, ...]] = {
         "iso": ("iso_day", "iso_no_zone", "iso_zone"),
-        "us": ("us",),
-        "ns": ("ns",),
-        **{form: (form,) for form in DATES},
+        **{form: (form,) for form in (*UNITS, "day", "day_and_clock", *DATES)},
     }
-    # 20200913 is a day only if all numbers are days: seconds may happen to look like one.
-    if any(unit in counts for unit in UNITS):
-        groups |= {"s": ("s", "day"), "ms": ("ms", "day_and_clock")}
-    else:
-        groups |= {"day": ("day",), "day_and_clock": ("day_and_clock",)}
+    # Seconds may happen to look like a day; milliseconds that do are of the year 2609 or later.
+    if counts.get("day", 0) <= counts.get("s", 0):
+        groups["s"] = ("s", "day")
     return {
         family: (rows, forms)
         for family, forms in groups.items()

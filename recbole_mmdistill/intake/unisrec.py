@@ -42,7 +42,7 @@ class UniSRec(TextTable):
 
     def __init__(self, paths: Sequence[Path]) -> None:
         super().__init__({path: form_of(path) for path in paths})
-        self._seen: set[str] = set()
+        self._last: dict[str, str] = {}  # item of each user
 
     def _rows(
         self, path: Path, picks: Sequence[Pick], tally: Tally, advance: Callable[[int], None]
@@ -52,7 +52,7 @@ class UniSRec(TextTable):
         train = path == self.paths[0]
         for user, group in groupby(prefixes, key=lambda prefix: prefix.user):
             rows = [*group]
-            if train and user in self._seen:
+            if train and user in self._last:
                 raise UserError(
                     f"The rows of user {user!r} are not together in {path} (line {rows[0].line}).",
                     "Sort the file by user.",
@@ -64,7 +64,7 @@ class UniSRec(TextTable):
                     tally.drop("history_does_not_go_on", path, row.line)
                 continue
             tally.row(len(items))
-            self._seen.add(user)
+            self._last[user] = items[-1]
             batch += [(user, item) for item in items]
             if len(batch) >= _BATCH:
                 yield self._numbered(number, batch, picks)
@@ -73,8 +73,9 @@ class UniSRec(TextTable):
             yield self._numbered(number, batch, picks)
 
     def _items(self, user: str, rows: list[_Prefix]) -> list[str] | None:
-        if user in self._seen:
-            return [row.item for row in rows]
+        if user in self._last:
+            goes_on = all(row.history[-1:] in ([], [self._last[user]]) for row in rows)
+            return [row.item for row in rows] if goes_on else None
         for ordered in (rows[::-1], rows):  # as UniSRec writes them; as others do
             items = [*ordered[0].history]
             for row in ordered:

@@ -20,6 +20,7 @@ _ID_OPTIONS = {
     "kg": ("HEAD_ENTITY_ID_FIELD", "RELATION_ID_FIELD", "TAIL_ENTITY_ID_FIELD"),
     "link": ("ITEM_ID_FIELD", "ENTITY_ID_FIELD"),
 }
+_PAD = "[PAD]"
 _NEEDED = ("inter", "kg", "link")
 
 
@@ -65,6 +66,7 @@ def load_feat(self: Any, filepath: str, source: Any) -> pd.DataFrame | None:
         _check_times(file, frame, time_field)
     for field in ids:
         _check_quotes(file, frame[field].cat.categories, field)
+        _check_reserved(file, frame[field], field)
     frame = _drop_rows(self, file, frame, ids, is_unique=suffix in ("user", "item"))
     for field in kept:
         ftype = FeatureType(file.types[field])
@@ -162,6 +164,18 @@ def _check_quotes(file: AtomicFile, tokens: pd.Index, field: str) -> None:
         raise UserError(
             f"{file.path} has {token!r} in {field}, and {token[1:]!r} in other rows.",
             "Take out the quotation mark: here it is a part of the id.",
+        )
+
+
+def _check_reserved(file: AtomicFile, ids: pd.Series, field: str) -> None:
+    """Refuse the id that RecBole gives to no user and no item."""
+    is_reserved = (ids == _PAD).to_numpy()
+    if is_reserved.any():
+        raise wrong_line(
+            file.path,
+            file.line_of(int(is_reserved.argmax())),
+            f"has {_PAD!r} in {field}, RecBole's own word for none",
+            "Give it another id, or leave its rows out.",
         )
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, near, show
 from .fixes import extends
 
 _DATASET = "recbole.data.dataset.dataset:Dataset"
+_OF_COLUMNS = (
+    *("val_interval", "alias_of_user_id", "alias_of_item_id", "normalize_field", "threshold"),
+    *("numerical_features", "discretization", "preload_weight"),
+)
 _BY_FILES = "_filter_inter_by_user_or_item"
 
 # RecBole's filters in the order in which they are applied, and the options of each.
@@ -46,6 +50,36 @@ def filter_rows(original: Any, self: Any) -> None:
             f"{dropped} of {before['inter_feat']} interactions are left out: their users or items "
             f"are not in the .user or .item file ({_OPTIONS[_BY_FILES][0]})."
         )
+
+
+@extends(f"{_DATASET}._init_alias")
+def check_columns(original: Any, self: Any) -> None:
+    """Refuse options that name columns which are not loaded, by the option's name.
+
+    data/dataset/dataset.py:1040 says "Field [x] not defined in dataset", others fail on the key.
+    """
+    from recbole.utils import FeatureType
+
+    for option in _OF_COLUMNS:
+        given = self.config[option] or ()
+        for name in [given] if isinstance(given, str) else given:
+            if name not in self.field2type:
+                raise UserError(
+                    f"{option} names a column {name!r} that is not loaded.",
+                    f"Loaded are {', '.join(self.field2type)}{near(str(name), self.field2type)}; "
+                    "load_col says which are.",
+                )
+    for name, interval in (self.config["val_interval"] or {}).items():
+        is_number = self.field2type[name] in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ)
+        if is_number != isinstance(interval, str):
+            raise UserError(
+                f"{name!r} of val_interval is {show(interval)}, but the column is "
+                f"{'a number' if is_number else 'no number'}.",
+                'Give an interval such as "[5,inf)".'
+                if is_number
+                else "Give a list of its values.",
+            )
+    original(self)
 
 
 @extends(f"{_DATASET}._parse_intervals_str")

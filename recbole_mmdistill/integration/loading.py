@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from logging import getLogger
 from pathlib import Path
@@ -30,6 +31,8 @@ _TYPES: dict[str, Any] = {
 }
 
 _ABSENT = object()
+# Models that need less memory than torch itself, whatever their weights are.
+_WIDTH, _LAYERS = 2048, 32
 
 
 def load(path: str | Path, whole: bool = True) -> dict[str, Any]:
@@ -72,7 +75,26 @@ def load(path: str | Path, whole: bool = True) -> dict[str, Any]:
             raise UserError(f"The checkpoint {path} has no tensor for {name}.", OTHER)
         if tensor.is_floating_point() and tensor.isnan().any():
             raise UserError(f"The checkpoint {path} has values in {name} that are NaN.", OTHER)
+    if too_large := _too_large(saved.get("options") or {}, saved["state_dict"]):
+        raise UserError(
+            f"The checkpoint {path} has {too_large}, which its weights are too few for.", OTHER
+        )
     return saved
+
+
+def _too_large(options: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> str:
+    """Name an option by which a small file would have a model made that fills the memory."""
+    widest = max((size for tensor in weights.values() for size in tensor.shape), default=0)
+    bounds = {
+        r"(hidden|inner|embedding|\w+_hidden|\w+_embedding)_size|\w+_width": max(widest, _WIDTH),
+        r"(n|num|\w+)_layers": max(len(weights), _LAYERS),
+    }
+    for option, value in options.items():
+        for pattern, most in bounds.items():
+            values = value if isinstance(value, list) else [value]
+            if re.fullmatch(pattern, option) and any(type(v) is int and v > most for v in values):
+                return f"the option {option}={value!r}"
+    return ""
 
 
 @replaces(

@@ -20,7 +20,7 @@ from .steps import Steps
 
 _READ = (  # of a request; the import takes them under the same names
     *("user", "item", "time", "time_format", "item_id", "text", "image", "images"),
-    *("encoding", "items_encoding", "dedupe"),
+    *("encoding", "items_encoding", "items_header", "dedupe"),
 )
 REPORT, PAGE = "report.json", "index.html"
 
@@ -51,6 +51,8 @@ class Request:
         As ``recbole-mm extract`` takes them; by default what is found on the machine.
     time_format, encoding, items_encoding, separator, dedupe : str or None
         How the files are read, likewise.
+    header, items_header : bool or None
+        Whether they have one.
     image_weights : Path or None
         Of a timm model.
     budget : float
@@ -76,6 +78,8 @@ class Request:
     time_format: str | None = None
     encoding: str | None = None
     items_encoding: str | None = None
+    header: bool | None = None
+    items_header: bool | None = None
     separator: str | None = None
     dedupe: str | None = None
     text_encoder: str | None = None
@@ -184,7 +188,7 @@ def _import(request: Request) -> dict[str, Any]:
     report = intake.import_dataset(
         intake.Request(
             **{name: getattr(request, name) for name in (*_READ, "source", "items")},
-            wanted=intake.Wanted(separator=request.separator),
+            wanted=intake.Wanted(separator=request.separator, header=request.header),
             dataset=request.dataset,
             data_path=request.output / "dataset",
             overwrite=True,
@@ -194,7 +198,7 @@ def _import(request: Request) -> dict[str, Any]:
 
 
 def _files(request: Request) -> dict[str, Any]:
-    names = ("dataset", "separator", *_READ)
+    names = ("dataset", "separator", "header", *_READ)
     given = {name: str(getattr(request, name)) for name in names}
     paths = [path for path in (request.source, request.items) if path is not None]
     return {**given, "files": _stamps(paths)}

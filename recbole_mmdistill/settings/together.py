@@ -11,6 +11,9 @@ from ..errors import near, show
 from .schema import Option
 
 DEFAULTS = "the defaults"
+_FIELDS = (  # what they name is read or written by its name
+    *("USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD", "LABEL_FIELD", "ITEM_LIST_LENGTH_FIELD"),
+)
 _FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
 
 Layers = Sequence[tuple[str, Mapping[str, Any]]]
@@ -116,6 +119,23 @@ def _load_col(merged: Merged, model_class: Any) -> Iterator[str]:
                 )
 
 
+def _load_or_unload(merged: Merged, model_class: Any) -> Iterator[str]:
+    load, unload = merged.values["load_col"] or {}, merged.values["unload_col"] or {}
+    if both := ", ".join(map(str, [key for key in unload if key in load])):
+        yield (
+            f"{merged.says('unload_col')}, but load_col lists columns of {both}, too: give "
+            "load_col: ~, or take the columns out of its list"
+        )
+
+
+def _names_of_fields(merged: Merged, model_class: Any) -> Iterator[str]:
+    """Two roles of one name are one column to RecBole: what it writes for one is the other's."""
+    for n, option in enumerate(_FIELDS):
+        for other in _FIELDS[:n]:
+            if merged.values[option] is not None and merged.values[option] == merged.values[other]:
+                yield f"{merged.says(option)}, and so is {other}: each needs a name of its own"
+
+
 def _filters_of_files(merged: Merged, model_class: Any) -> Iterator[str]:
     """RecBole filters nothing of files that are split already, and says nothing of it."""
     if merged.values["benchmark_filename"] is None:
@@ -173,6 +193,8 @@ _RULES: list[tuple[tuple[str, ...], _Rule]] = [
         _own_widths,
     ),
     (("load_col", "unload_col", "unused_col", "additional_feat_suffix"), _load_col),
+    (("load_col", "unload_col"), _load_or_unload),
+    (_FIELDS, _names_of_fields),
     (("benchmark_filename", *_FILTERS), _filters_of_files),
     (("log_wandb",), _wandb),
     (("use_id", "modalities", "id_init", "branch_weights", "kd_pairs"), _own_model),

@@ -86,7 +86,7 @@ def test_an_option_says_which(capsys):
         ("--encoding=rot13", "no encoding 'rot13'"),
         ("--min_user=-1", "-1 is not 0 or more"),
         ("--dedupe=all", "invalid choice: 'all'"),
-        ("--separator=", "--separator is ''"),
+        ("--separator=", "Argument --separator: nothing is given for it"),
         ('--separator="', "--separator is '\"'"),
     ],
 )

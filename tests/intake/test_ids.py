@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.intake.importing import dropped, imported, written
+from tests.intake.importing import dropped, imported, refused, written
 
 ODD = [
     *("007", "NA", "null", "None", "nan", "-", "1.0", "1e5", "0x10", '"quoted', 'quo"ted', '""'),
@@ -103,3 +103,33 @@ def test_junk_among_the_rows_costs_no_good_row(junk):
     swallowed = {*good} - rows
     # Only a cell in quotation marks that are closed can hold good rows.
     assert not swallowed or junk.count('"') >= 2
+
+
+def test_ids_that_are_nearly_alike_are_kept_apart_and_counted(capsys):
+    rows = [("7", "a"), ("007", "a"), ("7.0", "a"), (" 7", "a"), ("70", "a"), ("0", "a")]
+    assert [row[:2] for row in imported(write("csv", rows))] == rows
+    assert "kept apart: 3\n" in capsys.readouterr().out
+
+
+GOOD = [("u", "i"), ("u", "j")]
+
+
+def test_an_id_of_other_spaces_alone_is_none():
+    assert imported(write("csv", [("\xa0", "i"), ("u", "\u3000"), *GOOD])) == [
+        ("u", "i", "2"),
+        ("u", "j", "3"),
+    ]
+    assert dropped() == {"no_item": 1, "no_user": 1}
+
+
+def test_a_header_in_the_middle_is_no_user(capsys):
+    rows = [("u", "i"), ("user", "item"), ("v", "j")]
+    assert [row[:2] for row in imported(write("csv", rows))] == [rows[0], rows[2]]
+    assert dropped() == {"header_again": 1}
+    Path("bare.csv").write_text("1,2\n1,3\n")
+    assert len(imported("bare.csv", "--user=1", "--item=2", name="bare")) == 2
+
+
+def test_columns_of_parquet_that_differ_by_case_are_refused(capsys):
+    pd.DataFrame([["u", "v", "i"]], columns=["user", "USER", "item"]).to_parquet("clicks.parquet")
+    assert "are called the same" in refused(capsys, "clicks.parquet", "--user=USER")

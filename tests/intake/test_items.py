@@ -91,11 +91,12 @@ def test_a_wrong_folder_of_pictures_is_said(capsys, column, said):
 
 
 def test_lost_zeros_before_ids_are_said(capsys):
-    Path("clicks.csv").write_text("user,item\na,7\nb,012\na,9\n")
-    Path("products.csv").write_text("sku,title\n007,Cup\n12,Jar\n")
+    Path("clicks.csv").write_text("user,item\na,7\nb,012\na,9\na,8.0\n")
+    Path("products.csv").write_text("sku,title\n007,Cup\n12,Jar\n8,Pan\n")
     imported("clicks.csv", "--items=products.csv")
     out = capsys.readouterr().out
-    assert "of these, known if zeros before an id did not count: 2 of 3 ('012', '7')" in out
+    said = "of these, known if zeros before an id, .0 behind it and outer spaces did not "
+    assert f"{said}count: 3 of 4 ('012', '7', '8.0')" in out
 
 
 def test_items_in_another_encoding_name_the_option_of_the_items(capsys):
@@ -156,3 +157,25 @@ def test_the_command_that_comes_next_reads_the_items(capsys):
     assert words[:4] == ["extract", "--dataset=shop", "--modality=text", "--fields=Product_title"]
     assert main([*words[:4], "--encoder=./no-such-encoder"]) == 2
     assert "no-such-encoder" in capsys.readouterr().err
+
+
+def test_items_without_a_header_are_read_by_number(capsys):
+    Path("products.csv").write_text("i1,Cup\ni2,Jar\n")
+    words = ["clicks.csv", "--items=products.csv"]
+    assert "Say --items_header=yes or --items_header=no" in refused(capsys, *words)
+    imported(*words, "--items_header=no", "--item_id=1", "--text=2")
+    assert header(suffix="item") == "item_id:token\titem_2:token_seq"
+    assert written(suffix="item") == [("i1", "Cup"), ("i2", "Jar")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [((), "products.csv holds no rows"), ((",Cup,,", ",Jar,,", "i1,Pan,,"), "2 of 3 rows cannot")],
+)
+def test_items_of_which_most_cannot_be_read_are_refused(capsys, lines, said):
+    assert said in refused(capsys, "clicks.csv", products(*lines))
+
+
+def test_an_option_without_a_value_is_refused(capsys):
+    assert "--items: nothing is given" in refused(capsys, "clicks.csv", "--items=")
+    assert "--user: nothing is given" in refused(capsys, "clicks.csv", "--user", "")

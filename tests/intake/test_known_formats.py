@@ -179,6 +179,22 @@ def test_mmrec_with_its_split(capsys):
     assert written(suffix="item")[0] == ("0", "Cup", "X", "[['Baby']]")
 
 
+def test_labels_of_mmrec_may_be_written_as_floats_and_others_are_counted(capsys):
+    labels = ("0.0", "1.0", "2.0", "3", "", "0")
+    rows = "".join(f"0\t{n}\t{label}\n" for n, label in enumerate(labels))
+    files(baby__inter="userID\titemID\tx_label\n" + rows)
+    imported("source")
+    assert "as given, train 2, valid 1, test 1:" in capsys.readouterr().out
+    assert report()["interactions"]["noted"]["label_of_no_part"]["rows"] == 2
+
+
+def test_parts_of_a_split_without_times_are_read_in_their_order():
+    head = "user_id:token\titem_id:token\n"
+    parts = {f"shop__{part}__inter": f"{head}u\t{part}\n" for part in ("test", "train", "valid")}
+    files(**parts)
+    assert [row[1] for row in imported("source")] == ["train", "valid", "test"]
+
+
 def test_a_folder_of_recbole_s():
     files(
         shop__inter='user_id:token\titem_id:token\ttimestamp:float\n"a\tx\t1\n',
@@ -225,6 +241,12 @@ def test_histories_that_do_not_go_on_are_dropped_and_counted():
     unisrec(train="0\t0 1\t2\n0\t5\t6\n1\t1\t0\n1\t1 0\t4\n2\t8\t9\tx\n")
     assert [row[:2] for row in imported("source")] == [("1", "1"), ("1", "0"), ("1", "4")]
     assert dropped() == {"history_does_not_go_on": 2, "wrong_number_of_columns": 1}
+
+
+def test_a_validation_item_goes_on_from_the_training():
+    unisrec(train="0\t1\t2\n1\t3\t4\n", valid="0\t1 2\t5\n1\t9 9\t5\n")
+    assert [row[1] for row in imported("source")] == ["1", "2", "3", "4", "5"]
+    assert dropped() == {"history_does_not_go_on": 1}
 
 
 def test_histories_that_are_not_together_are_refused(capsys):

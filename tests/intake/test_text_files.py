@@ -207,3 +207,20 @@ def test_what_is_no_file_is_said_in_one_line(capsys):
 def test_a_path_is_a_path(name):
     Path(name).write_text(csv())
     assert imported(name) == ROWS
+
+
+def test_columns_of_one_name_must_have_one_order_in_all_parts(capsys):
+    Path("parts").mkdir()
+    Path("parts/a.csv").write_text("user,x,item,x\nu,1,i,2\n")
+    Path("parts/b.csv").write_text("x,user,x,item\n2,v,1,i\n")
+    assert "b.csv has columns of the same name, in another" in refused(capsys, "parts")
+    Path("parts/b.csv").write_text("user,x,item,x\nv,1,i,2\n")
+    assert len(imported("parts", "--rating=2")) == 2
+
+
+def test_keys_that_come_late_are_said(capsys):
+    rows = [{"user": f"u{n}", "item": "i"} for n in range(1001)]
+    late = {"user": "v", "item": "i", "time": 1600000000}
+    Path("clicks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, late]))
+    assert len(imported("clicks.jsonl")) == 1002
+    assert report()["interactions"]["noted"]["unknown_keys"]["rows"] == 1

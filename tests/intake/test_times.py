@@ -92,7 +92,7 @@ def test_what_is_of_another_form_than_most_is_dropped_with_its_line():
         (("2020-02-30", "2020-13-01"), "of no one form"),
         (("13.09.20 12:26",), '--time_format="%d.%m.%y %H:%M"'),
         (("2020/9/13 2:26 PM",), '--time_format="%Y/%m/%d %I:%M %p"'),
-        (("13 Sep 2020",), '--time_format="%d %b %Y"'),
+        (("13 Sep 20",), '--time_format="%d %b %y"'),
         (("1600000000", "1600000000000"), "--time_format=ms"),
         (("infinity", "epoch"), "of no one form"),
         (("", ""), "'time' is empty"),
@@ -176,3 +176,28 @@ def test_typed_times_of_parquet(unit):
     rows = imported("clicks.parquet")
     assert rows == [("u", "a", "1600000000"), ("u", "c", "1600000002")]
     assert dropped() == {"no_time": 1}
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *("13 Sep 2020", "13-SEP-2020", "13 September 2020", "Sep 13, 2020", "September 13 2020"),
+        *("13 Sep 2020 00:00", "Sep 13, 2020, 12:00 am"),
+    ],
+)
+def test_a_month_may_be_a_word(time):
+    clicks(time)
+    assert seconds() == ["1599955200"]
+    assert "dates as %d %b %Y" in report()["interactions"]["times"]
+
+
+def test_days_stay_days_if_one_of_them_is_none():
+    clicks("20200913", "20200914", "20200900")
+    assert seconds() == ["1599955200", "1600041600"]
+    assert dropped() == {"time_of_another_form": 1}
+
+
+def test_a_column_that_looks_like_times_is_said_but_not_taken(capsys):
+    Path("clicks.csv").write_text("user,item,t_dat\nu,i,2020-09-13\nu,j,2020-09-12\n")
+    assert seconds() == ["0", "1"]
+    assert "'t_dat' looks like times: --time=t_dat takes it" in capsys.readouterr().out

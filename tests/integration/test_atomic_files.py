@@ -211,6 +211,7 @@ def test_parts_without_a_time_field_follow_each_other():
         ([HEADER, "u a 1", "u b "], {}, r"Line 3 of .* has no timestamp \(1 of 2 rows"),
         ([HEADER, "u  1", " a 1"], {}, "No row of .* has user_id and item_id"),
         ([HEADER, 'u "a 1', "u a 2"], {}, "has '\"a' in item_id, and 'a' in other rows"),
+        ([HEADER, "u a 1", "u [PAD] 2"], {}, r"Line 3 of .* has '\[PAD\]' in item_id"),
         ([HEADER, "u a 1"], {"TIME_FIELD": None}, "TIME_FIELD is None"),
         (
             [HEADER, "u a 1"],

@@ -87,6 +87,8 @@ NAN = torch.full((N_ITEMS + 1, 8), torch.nan)
         (["dataset"], "..", "dataset is '..'"),
         (["dataset"], "nowhere", "no dataset 'nowhere'"),
         (["options"], [], "no sound options"),
+        (["options", "hidden_size"], 10**9, "hidden_size=1000000000, which its weights"),
+        (["options", "n_layers"], 10**6, "n_layers=1000000, which its weights"),
         (["options", "teacher"], f"{CODE} or CrossNet", "teacher is"),
         (["options", "local_rank"], 1, "the option local_rank"),
         (["options", "hidden_size"], torch.zeros(2), "hidden_size is"),

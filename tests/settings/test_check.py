@@ -164,3 +164,14 @@ def test_the_settings_in_force_pass_as_those_of_a_checkpoint(model):
     final = Config(model, "small", config_dict={**SMALL, **metrics}).final_config_dict
     kept = {key: value for key, value in final.items() if key not in DERIVED}
     check_settings(model, "small", [("a.pth", kept)])
+
+
+@pytest.mark.parametrize("option", ["ITEM_LIST_LENGTH_FIELD", "LABEL_FIELD", "TIME_FIELD"])
+def test_two_roles_have_two_names(option):
+    assert f"{option} is 'item_id', and so is ITEM_ID_FIELD" in said(**{option: "item_id"})
+
+
+def test_load_col_and_unload_col_of_one_file_do_not_go_together():
+    columns = {"inter": ["rating"]}
+    assert "unload_col is {'inter': ['rating']}, but load_col" in said(unload_col=columns)
+    assert said(unload_col=columns, load_col=None) == ""
