@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..intake.reading import Reading
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,20 +98,29 @@ _SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon"
 
 
 def add_reading(
-    columns: argparse._ActionsContainer, text: argparse._ActionsContainer, source: str
+    parser: argparse.ArgumentParser,
+    source: str,
+    times: argparse._ActionsContainer | None = None,
+    items: bool = False,
 ) -> None:
-    """Add what says how a user's files are read: the form of times, separator, encodings.
+    """Add what says how a user's text files are read; :func:`reading_of` takes it.
 
     Parameters
     ----------
-    columns, text : argparse group
-        Get the options of the columns, and of text files.
+    parser : argparse.ArgumentParser
+        Gets the options in a group of their own.
     source : str
-        How the help calls the file of interactions.
+        How the help calls the file.
+    times : argparse group, optional
+        Gets the form of times, if the file has times.
+    items : bool
+        Whether there is a file of items, too.
     """
-    columns.add_argument(
-        "--time_format", metavar="FORMAT", help="s, ms, us, ns, or e.g. %%d.%%m.%%Y (found out)"
-    )
+    if times is not None:
+        times.add_argument(
+            "--time_format", metavar="FORMAT", help="s, ms, us, ns, or e.g. %%d.%%m.%%Y (found out)"
+        )
+    text = parser.add_argument_group("text files, where it cannot be told")
     text.add_argument(
         "--separator",
         type=lambda word: _SEPARATORS.get(word, word),
@@ -116,7 +128,24 @@ def add_reading(
         help=f"between the cells of {source}; or tab",
     )
     text.add_argument("--encoding", metavar="NAME", help=f"of {source} (utf-8), e.g. cp1252")
-    text.add_argument("--items_encoding", metavar="NAME", help="of --items (utf-8)")
+    if items:
+        text.add_argument("--items_encoding", metavar="NAME", help="of --items (utf-8)")
+    text.add_argument("--header", choices=("yes", "no"), help=f"whether {source} has one")
+    text.add_argument("--no_quotes", action="store_true", help=f'in {source} " is part of a text')
+
+
+def reading_of(given: dict[str, Any]) -> Reading:
+    """Take what :func:`add_reading` has added out of the options."""
+    from ..intake.reading import Reading, Wanted
+
+    header, no_quotes = given.pop("header"), given.pop("no_quotes")
+    wanted = Wanted(
+        separator=given.pop("separator"),
+        header=None if header is None else header == "yes",
+        quoted=False if no_quotes else None,
+    )
+    names = ("encoding", "items_encoding", "time_format")
+    return Reading(wanted, **{name: given.pop(name) for name in names if name in given})
 
 
 def add_dedupe(parser: argparse._ActionsContainer) -> None:

@@ -11,6 +11,7 @@ from .. import intake
 from ..datasets import dataset_folder
 from ..errors import UserError
 from ..files import check_writable, write_json, write_text
+from ..intake.reading import AS_FOUND, Reading
 from .encoding import NONE, make_image, make_text
 from .health import text_fields
 from .measuring import Work, measure
@@ -19,8 +20,7 @@ from .sample import read_sample
 from .steps import Steps
 
 _READ = (  # of a request; the import takes them under the same names
-    *("user", "item", "time", "time_format", "item_id", "text", "image", "images"),
-    *("encoding", "items_encoding", "dedupe"),
+    *("user", "item", "time", "item_id", "text", "image", "images", "dedupe"),
 )
 REPORT, PAGE = "report.json", "index.html"
 
@@ -49,8 +49,10 @@ class Request:
         The folder of the pictures.
     text_encoder, image_encoder : str or None
         As ``recbole-mm extract`` takes them; by default what is found on the machine.
-    time_format, encoding, items_encoding, separator, dedupe : str or None
-        How the files are read, likewise.
+    dedupe : str or None
+        Likewise.
+    reading : intake.Reading
+        How the files are read.
     image_weights : Path or None
         Of a timm model.
     budget : float
@@ -73,11 +75,8 @@ class Request:
     text: tuple[str, ...] = ()
     image: str | None = None
     images: Path | None = None
-    time_format: str | None = None
-    encoding: str | None = None
-    items_encoding: str | None = None
-    separator: str | None = None
     dedupe: str | None = None
+    reading: Reading = AS_FOUND
     text_encoder: str | None = None
     image_encoder: str | None = None
     image_weights: Path | None = None
@@ -184,7 +183,7 @@ def _import(request: Request) -> dict[str, Any]:
     report = intake.import_dataset(
         intake.Request(
             **{name: getattr(request, name) for name in (*_READ, "source", "items")},
-            wanted=intake.Wanted(separator=request.separator),
+            **request.reading._asdict(),
             dataset=request.dataset,
             data_path=request.output / "dataset",
             overwrite=True,
