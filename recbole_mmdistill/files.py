@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -121,6 +122,37 @@ def check_writable(folder: str | Path, option: str) -> None:
         )
 
 
+def check_room(folder: str | Path, n_bytes: int = 1 << 24) -> None:
+    """See that the disk has room for results, before they are computed.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to; made as needed.
+    n_bytes : int
+        How much room; nothing of it is kept.
+
+    Raises
+    ------
+    UserError
+        There is less, or the folder may not be written.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+    except OSError as error:
+        raise UserError(
+            f"{folder} has no room for {n_bytes >> 20} MiB of results ({error.strerror}).",
+            "Make room on that disk, or name another folder; what is finished is kept.",
+        ) from None
+
+
+def plain_value(value: Any) -> Any:
+    """Give what JSON has of a value that it does not know: numbers, lists, or else a text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
 def check_output(path: Path, option: str) -> None:
     """See that a file can be written, before there is something to lose.
 
@@ -181,14 +213,14 @@ def write_json(path: Path, value: Any) -> None:
     path : Path
         Where to.
     value : object
-        Of dicts, lists, strings, numbers, bools and None.
+        Of dicts, lists, strings, numbers, bools and None; arrays become lists, all else texts.
 
     Raises
     ------
     UserError
         It cannot be written there; what was there before is still whole.
     """
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    write_text(path, json.dumps(value, indent=2, default=plain_value) + "\n")
 
 
 def is_file_part(text: str) -> bool:
