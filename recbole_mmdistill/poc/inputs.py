@@ -41,7 +41,8 @@ def inputs_of(request: Request) -> dict[str, Any]:
         folder = options["data_path"] = request.data_path / str(request.dataset)
         paths = [folder / f"{request.dataset}.{ending}" for ending in ("inter", "item")]
     given = {name: _plain(value) for name, value in options.items()}
-    given |= {name: _plain(value) for name, value in request.reading._asdict().items()}
+    reading = {**request.reading._asdict(), **request.reading.wanted._asdict()}
+    given |= {name: _plain(value) for name, value in reading.items() if name != "wanted"}
     return {"given": given, "files": stamps(path for path in paths if path is not None)}
 
 
@@ -86,11 +87,12 @@ def check_inputs(output: Path, inputs: dict[str, Any]) -> None:
         files = before["files"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{record} cannot be read.", remedy) from None
-    for name in given.keys() | inputs["given"].keys():
+    for name in {**inputs["given"], **given}:
         was, is_now = given.get(name, ""), inputs["given"].get(name, "")
         if was != is_now:
+            option = "ORDERS" if name == "source" else f"--{name}"
             raise UserError(
-                f"--output is {output}, which was made with {name}={was or None}, not with "
+                f"--output is {output}, which was made with {option}={was or None}, not with "
                 f"{is_now or None}.",
                 remedy,
             )
