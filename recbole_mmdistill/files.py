@@ -108,9 +108,7 @@ def check_writable(folder: str | Path, option: str) -> None:
     UserError
         It is a file, or may not be written.
     """
-    there = Path(folder).absolute()
-    while not os.path.lexists(there):
-        there = there.parent
+    there = _nearest(folder)
     if not there.is_dir():
         raise UserError(
             f"{option} is {folder}, but {there} is no folder.", "Move it away, or name another."
@@ -122,13 +120,21 @@ def check_writable(folder: str | Path, option: str) -> None:
         )
 
 
+def _nearest(folder: str | Path) -> Path:
+    """The folder, or the first above it that is there."""
+    there = Path(folder).absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    return there
+
+
 def check_room(folder: str | Path, n_bytes: int = 1 << 24) -> None:
     """See that the disk has room for results, before they are computed.
 
     Parameters
     ----------
     folder : str or Path
-        Where to; made as needed.
+        Where to; it need not exist yet.
     n_bytes : int
         How much room; nothing of it is kept.
 
@@ -138,8 +144,7 @@ def check_room(folder: str | Path, n_bytes: int = 1 << 24) -> None:
         There is less, or the folder may not be written.
     """
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with tempfile.TemporaryFile(dir=_nearest(folder)) as file:
             os.posix_fallocate(file.fileno(), 0, n_bytes)
     except OSError as error:
         raise UserError(
