@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -107,9 +108,7 @@ def check_writable(folder: str | Path, option: str) -> None:
     UserError
         It is a file, or may not be written.
     """
-    there = Path(folder).absolute()
-    while not os.path.lexists(there):
-        there = there.parent
+    there = _nearest(folder)
     if not there.is_dir():
         raise UserError(
             f"{option} is {folder}, but {there} is no folder.", "Move it away, or name another."
@@ -119,6 +118,44 @@ def check_writable(folder: str | Path, option: str) -> None:
             f"{option} is {folder}, but {there} may not be written.",
             "Change its permissions, or name another folder.",
         )
+
+
+def _nearest(folder: str | Path) -> Path:
+    """The folder, or the first above it that is there."""
+    there = Path(folder).absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    return there
+
+
+def check_room(folder: str | Path, n_bytes: int = 1 << 24) -> None:
+    """See that the disk has room for results, before they are computed.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to; it need not exist yet.
+    n_bytes : int
+        How much room; nothing of it is kept.
+
+    Raises
+    ------
+    UserError
+        There is less, or the folder may not be written.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=_nearest(folder)) as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+    except OSError as error:
+        raise UserError(
+            f"{folder} has no room for {n_bytes >> 20} MiB of results ({error.strerror}).",
+            "Make room on that disk, or name another folder; what is finished is kept.",
+        ) from None
+
+
+def plain_value(value: Any) -> Any:
+    """Give what JSON has of a value that it does not know: numbers, lists, or else a text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def check_output(path: Path, option: str) -> None:
@@ -181,14 +218,14 @@ def write_json(path: Path, value: Any) -> None:
     path : Path
         Where to.
     value : object
-        Of dicts, lists, strings, numbers, bools and None.
+        Of dicts, lists, strings, numbers, bools and None; arrays become lists, all else texts.
 
     Raises
     ------
     UserError
         It cannot be written there; what was there before is still whole.
     """
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    write_text(path, json.dumps(value, indent=2, default=plain_value) + "\n")
 
 
 def is_file_part(text: str) -> bool:

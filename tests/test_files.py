@@ -1,14 +1,17 @@
 """Files are whole or not there, and what a killed process has left is removed."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from recbole_mmdistill.files import replacing, write_text
+from recbole_mmdistill.errors import UserError
+from recbole_mmdistill.files import check_room, replacing, write_json, write_text
 
 WRITES = """
 import time
@@ -59,3 +62,18 @@ def test_two_files_are_written_side_by_side():
         first.write(b"1")
         second.write(b"2")
     assert (Path("a").read_text(), Path("b").read_text()) == ("1", "2")
+
+
+def test_room_is_asked_for_before_there_is_something_to_lose(tmp_path):
+    check_room(tmp_path / "new")
+    with pytest.raises(UserError, match="has no room for"):
+        check_room(tmp_path, 1 << 62)
+    assert not [*tmp_path.rglob("*")]
+
+
+def test_values_that_json_does_not_know_lose_nothing(tmp_path):
+    write_json(tmp_path / "a.json", {"of": np.float32(0.5), "many": np.arange(2), "at": tmp_path})
+    assert json.loads((tmp_path / "a.json").read_text()) == {
+        **{"of": 0.5, "many": [0, 1]},
+        "at": str(tmp_path),
+    }

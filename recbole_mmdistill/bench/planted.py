@@ -13,7 +13,8 @@ import numpy as np
 
 from ..features import FeatureInfo, write_features
 from ..files import write_text
-from ..poc.job import REPORT, Request, prove
+from ..poc.inputs import REPORT
+from ..poc.job import Request, prove
 from ..poc.verdict import ON
 from .report import compare
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, positive
+from .arguments import Parser, add_reading, positive, reading_of
 from .recommend import names
 
 EPILOG = """\
@@ -49,7 +49,6 @@ def build_parser() -> Parser:
         help="in the order of the fields of the training's texts (those of the same names)",
     )
     columns.add_argument("--image", metavar="COLUMN", help="file name of a picture (likewise)")
-    columns.add_argument("--encoding", metavar="NAME", help="of FILE (utf-8), e.g. cp1252")
     columns.add_argument(
         "--images", type=Path, metavar="FOLDER", help="of the pictures, or of <item_id>.jpg"
     )
@@ -73,6 +72,7 @@ def build_parser() -> Parser:
     made.add_argument(
         "--precision", default="auto", help="auto (half on a GPU), float32, bfloat16, float16"
     )
+    add_reading(parser, "FILE")
     return parser
 
 
@@ -90,5 +90,7 @@ def main(words: Sequence[str]) -> None:
         **{key: given.pop(key) for key in ("image_weights", "batch_size", "device", "precision")},
     )
     features = {name: path for name, path in ready.items() if path is not None}
-    print(add_items(Request(**given, features=features, encoders=encoders)).text())
+    reading = reading_of(given)
+    request = Request(**given, reading=reading, features=features, encoders=encoders)
+    print(add_items(request).text())
     print(f"Written: {given['output']}")

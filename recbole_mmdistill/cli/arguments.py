@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..intake.reading import Reading
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,24 +98,34 @@ def add_people(parser: argparse._ActionsContainer) -> None:
         parser.add_argument(f"--{role}", metavar="COLUMN", help="of --histories (by its name)")
 
 
+_YES = {None: None, "yes": True, "no": False}
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
 
 
 def add_reading(
-    columns: argparse._ActionsContainer, text: argparse._ActionsContainer, source: str
+    parser: argparse.ArgumentParser,
+    source: str,
+    times: argparse._ActionsContainer | None = None,
+    items: bool = False,
 ) -> None:
-    """Add what says how a user's files are read: the form of times, separator, encodings.
+    """Add what says how a user's text files are read; :func:`reading_of` takes it.
 
     Parameters
     ----------
-    columns, text : argparse group
-        Get the options of the columns, and of text files.
+    parser : argparse.ArgumentParser
+        Gets the options in a group of their own.
     source : str
-        How the help calls the file of interactions.
+        How the help calls the file.
+    times : argparse group, optional
+        Gets the form of times, if the file has times.
+    items : bool
+        Whether there is a file of items, too.
     """
-    columns.add_argument(
-        "--time_format", metavar="FORMAT", help="s, ms, us, ns, or e.g. %%d.%%m.%%Y (found out)"
-    )
+    if times is not None:
+        times.add_argument(
+            "--time_format", metavar="FORMAT", help="s, ms, us, ns, or e.g. %%d.%%m.%%Y (found out)"
+        )
+    text = parser.add_argument_group("text files, where it cannot be told")
     text.add_argument(
         "--separator",
         type=lambda word: _SEPARATORS.get(word, word),
@@ -120,14 +133,25 @@ def add_reading(
         help=f"between the cells of {source}; or tab",
     )
     text.add_argument("--encoding", metavar="NAME", help=f"of {source} (utf-8), e.g. cp1252")
-    text.add_argument("--items_encoding", metavar="NAME", help="of --items (utf-8)")
-    for option, of in (("--header", source), ("--items_header", "--items")):
-        text.add_argument(option, choices=("yes", "no"), help=f"whether {of} has one")
+    text.add_argument("--header", choices=("yes", "no"), help=f"whether {source} has one")
+    if items:
+        text.add_argument("--items_encoding", metavar="NAME", help="of --items (utf-8)")
+        text.add_argument("--items_header", choices=("yes", "no"), help="whether --items has one")
+    text.add_argument("--no_quotes", action="store_true", help=f'in {source} " is part of a text')
 
 
-def has_header(answer: str | None) -> bool | None:
-    """Read the answer of ``--header``; None if it is to be found out."""
-    return None if answer is None else answer == "yes"
+def reading_of(given: dict[str, Any]) -> Reading:
+    """Take what :func:`add_reading` has added out of the options."""
+    from ..intake.reading import Reading, Wanted
+
+    wanted = Wanted(
+        separator=given.pop("separator"),
+        header=_YES[given.pop("header")],
+        quoted=False if given.pop("no_quotes") else None,
+    )
+    names = ("encoding", "items_encoding", "time_format")
+    named = {name: given.pop(name) for name in names if name in given}
+    return Reading(wanted, items_header=_YES[given.pop("items_header", None)], **named)
 
 
 def add_dedupe(parser: argparse._ActionsContainer) -> None:

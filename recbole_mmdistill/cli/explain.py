@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, add_people, not_negative, positive
+from .arguments import Parser, add_people, add_reading, not_negative, positive, reading_of
 
 EPILOG = """\
 The page is one file that needs no network. It shows at most 20 people, and what carries the
@@ -61,14 +61,16 @@ def build_parser() -> Parser:
         metavar="FIELD",
         help="column of the titles (title, name, or what texts are made of)",
     )
+    add_reading(parser, "FILE", people)
     return parser
 
 
 def main(words: Sequence[str]) -> None:
     """Run the verb."""
-    given = build_parser().parse_args(words)
+    given = vars(build_parser().parse_args(words))
+    reading = reading_of(given)
     # torch takes seconds to import: mistakes in the words have been told by now.
     from ..explain.job import Request, write_explanation
 
-    print(write_explanation(Request(**vars(given))).text())
-    print(f"Written: {given.output}")
+    print(write_explanation(Request(**given, reading=reading)).text())
+    print(f"Written: {given['output']}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, add_dedupe, add_reading, has_header, not_negative, positive
+from .arguments import Parser, add_dedupe, add_reading, not_negative, positive, reading_of
 
 EPILOG = """\
 SOURCE is CSV, TSV, Parquet or JSON lines (packed with gzip, too), or a folder of parts. These are
@@ -69,9 +69,7 @@ def build_parser() -> Parser:
     filters.add_argument(
         "--min_item", type=not_negative, default=0, metavar="N", help="and an item, repeatedly"
     )
-    text = parser.add_argument_group("text files, where it cannot be told")
-    add_reading(columns, text, "SOURCE")
-    text.add_argument("--no_quotes", action="store_true", help='in SOURCE " is part of a text')
+    add_reading(parser, "SOURCE", columns, items=True)
     return parser
 
 
@@ -79,14 +77,9 @@ def main(words: Sequence[str]) -> None:
     """Run the verb."""
     given = vars(build_parser().parse_args(words))
     # DuckDB takes a moment to import: mistakes in the words have been told by now.
-    from ..intake import Request, Wanted, import_dataset
+    from ..intake import Request, import_dataset
 
-    wanted = Wanted(
-        separator=given.pop("separator"),
-        header=has_header(given.pop("header")),
-        quoted=False if given.pop("no_quotes") else None,
-    )
-    given["items_header"] = has_header(given["items_header"])
+    reading = reading_of(given)
     text = tuple(filter(None, (given.pop("text") or "").split(",")))
-    report = import_dataset(Request(**given, text=text, wanted=wanted), say=print)
+    report = import_dataset(Request(**given, text=text, **reading._asdict()), say=print)
     print(report.text())

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, add_dedupe, add_reading, has_header
+from .arguments import Parser, add_dedupe, add_reading, reading_of
 
 EPILOG = """\
 examples:
@@ -47,8 +47,7 @@ def build_parser() -> Parser:
     items.add_argument("--text", metavar="COLUMNS", help="texts, e.g. title,description (likewise)")
     items.add_argument("--image", metavar="COLUMN", help="file name of a picture (the item's id)")
     items.add_argument("--images", type=Path, metavar="FOLDER", help="of the pictures")
-    form = parser.add_argument_group("text files, where it cannot be told")
-    add_reading(columns, form, "ORDERS")
+    add_reading(parser, "ORDERS", columns, items=True)
     encoders = parser.add_argument_group("encoders (what this machine has)")
     encoders.add_argument("--text_encoder", metavar="NAME_OR_FOLDER", help="as of `extract`")
     encoders.add_argument("--image_encoder", metavar="NAME_OR_FOLDER", help="as of `extract`")
@@ -71,11 +70,10 @@ def duration(text: str) -> float:
 def main(words: Sequence[str]) -> None:
     """Run the verb."""
     given = vars(build_parser().parse_args(words))
-    for option in ("header", "items_header"):
-        given[option] = has_header(given[option])
     text = tuple(filter(None, (given.pop("text") or "").split(",")))
     # torch takes seconds to import: mistakes in the words have been told by now.
     from ..poc import Request, prove
 
-    page = prove(Request(**given, text=text))
+    reading = reading_of(given)
+    page = prove(Request(**given, text=text, reading=reading))
     print(f"Written: {page}")

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arguments import Parser, add_people, positive
+from .arguments import Parser, add_people, add_reading, positive, reading_of
 
 EPILOG = """\
 FILEs are CSV, TSV, Parquet or JSON lines; a file of ids may also have one a line. The output has a
@@ -51,6 +51,7 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--shares", action="store_true", help="write what each branch adds to a score"
     )
+    add_reading(parser, "FILE", people)
     return parser
 
 
@@ -74,9 +75,10 @@ def _weights(text: str) -> dict[str, float]:
 
 def main(words: Sequence[str]) -> None:
     """Run the verb."""
-    given = build_parser().parse_args(words)
+    given = vars(build_parser().parse_args(words))
+    reading = reading_of(given)
     # torch takes seconds to import: mistakes in the words have been told by now.
     from ..serving.job import Request, write_recommendations
 
-    print(write_recommendations(Request(**vars(given))).text())
-    print(f"Written: {given.output}")
+    print(write_recommendations(Request(**given, reading=reading)).text())
+    print(f"Written: {given['output']}")

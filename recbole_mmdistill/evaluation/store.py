@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import replacing
+from ..files import plain_value, replacing
 from .rows import Rows
 
 _SUFFIX = ".json.gz"
@@ -97,4 +97,4 @@ def _read(path: Path) -> Any:
 
 def _write(path: Path, value: Any) -> None:
     with replacing(path) as file:
-        file.write(gzip.compress(json.dumps(value).encode("utf-8"), mtime=0))
+        file.write(gzip.compress(json.dumps(value, default=plain_value).encode("utf-8"), mtime=0))

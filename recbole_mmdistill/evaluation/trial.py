@@ -133,11 +133,13 @@ def main() -> None:
     """Run the trial that stands as JSON on stdin; its record goes to the folder named first."""
     signals.install(parent=int(os.environ.get(signals.PARENT, os.getppid())))
     from ..bench.report import machine
+    from ..files import check_room
     from .store import Store
 
     logging.disable(logging.WARNING)
     folder, key = sys.argv[1:]
     spec, store = json.load(sys.stdin), Store(folder)
+    check_room(store.folder)  # a training whose record cannot be kept is lost
     started = time.time()
     record = run_trial(**spec, store=store)
     seconds = round(time.time() - started, 1)

@@ -12,9 +12,10 @@ import numpy as np
 from ..errors import UserError
 from ..files import check_output, write_json, write_text
 from ..intake.engine import Engine
+from ..intake.reading import AS_FOUND, Reading
 from ..serving.histories import Histories
 from ..serving.items import Items
-from ..serving.people import KnownUsers, People, PeopleOfFile, check_asked, people_of
+from ..serving.people import KnownUsers, People, PeopleOfFile, check_asked, people_of, say_unknown
 from ..serving.recommender import Recommender
 from .document import describe
 from .explainer import Explainer
@@ -39,7 +40,7 @@ class Request:
         The page to write.
     json : Path or None
         A file for the same as JSON.
-    users, histories, user, item, time
+    users, histories, user, item, time, reading
         Whose, see :class:`.people.Asked`. If nobody is named, five users of the dataset, always the
         same: in the order of the lengths of their histories those at 10%, 30%, 50%, 70% and 90%.
     k : int
@@ -64,6 +65,7 @@ class Request:
     user: str | None = None
     item: str | None = None
     time: str | None = None
+    reading: Reading = AS_FOUND
     k: int = 10
     exclude: str = SEEN
     sample: int = 1000
@@ -84,11 +86,17 @@ class Written:
         Who they are, if nobody was named.
     summary : Summary or None
         Of the recommendations for a sample.
+    n_nobody : int
+        People of the page of whose history nothing is known.
+    unknown : str
+        A sentence about the items of histories that were skipped, if there are any.
     """
 
     n_people: int
     chosen: tuple[str, ...]
     summary: Summary | None
+    n_nobody: int = 0
+    unknown: str = ""
 
     def text(self) -> str:
         """Give it in a few sentences."""
@@ -97,6 +105,12 @@ class Written:
             lines.append(
                 f"Chosen by the length of their histories: {', '.join(self.chosen)}; --users or "
                 "--histories name others."
+            )
+        if self.unknown:
+            lines.append(self.unknown)
+        if self.n_nobody:
+            lines.append(
+                f"Users of whom nothing is known, who get the most popular: {self.n_nobody:,}."
             )
         if self.summary is not None:
             whole = self.summary.all
@@ -129,7 +143,7 @@ def write_explanation(request: Request) -> Written:
     items = Items.of_dataset(recommender.trained, request.title_field, request.images)
     with tempfile.TemporaryDirectory(prefix="recbole-mm-") as scratch:
         with Engine(Path(scratch) / "in") as engine:
-            shown, sample = _people(request, recommender, engine)
+            shown, sample, unknown = _people(request, recommender, engine)
     exclude_seen = request.exclude == SEEN
     people: list[dict[str, Any]] = []
     shares = np.zeros((0, 0, 0))
@@ -156,7 +170,9 @@ def write_explanation(request: Request) -> Written:
         write_json(request.json, {**facts, "people": people, "summary": whole})
     write_text(request.output, page)
     is_named = request.users is not None or request.histories is not None
-    return Written(len(people), () if is_named else tuple(shown.users), summary)
+    chosen = () if is_named else tuple(shown.users)
+    n_nobody = int((shown.histories.length == 0).sum())
+    return Written(len(people), chosen, summary, n_nobody, unknown)
 
 
 def _check(request: Request) -> None:
@@ -173,8 +189,10 @@ def _check(request: Request) -> None:
     check_asked(request)
 
 
-def _people(request: Request, recommender: Recommender, engine: Engine) -> tuple[People, Histories]:
-    """Find the people of the page, and the sample of which recommendations are summed up."""
+def _people(
+    request: Request, recommender: Recommender, engine: Engine
+) -> tuple[People, Histories, str]:
+    """Find the people of the page, a sample to sum up, and say what of them is unknown."""
     named = people_of(request, recommender, engine)
     everyone = named if request.users is None else KnownUsers(recommender)
     shown = np.arange(MOST)
@@ -183,7 +201,11 @@ def _people(request: Request, recommender: Recommender, engine: Engine) -> tuple
     n = min(request.sample, len(everyone))
     rng = np.random.default_rng(request.seed)
     sample = np.sort(rng.choice(len(everyone), n, replace=False))
-    return _take(named, shown), _take(everyone, sample).histories
+    on_page, summed_up = _take(named, shown), _take(everyone, sample).histories
+    counted = summed_up if len(summed_up) else on_page.histories
+    n_unknown = int(counted.n_unknown.sum())
+    unknown = say_unknown(everyone, recommender.items, n_unknown, len(counted.items))
+    return on_page, summed_up, unknown
 
 
 def spread(length: np.ndarray, n: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from .dialect import Wanted
 from .importing import Request, import_dataset
+from .reading import Reading
 from .report import Report
 
-__all__ = ["Report", "Request", "Wanted", "import_dataset"]
+__all__ = ["Reading", "Report", "Request", "Wanted", "import_dataset"]

@@ -11,12 +11,17 @@ from ..errors import UserError, near
 
 # A name is of a role if it is one of the words that say so alone, or one of either kind beside one
 # of _ID_WORDS.
-_ID_WORDS = {"id", "ids", "no", "nr", "num", "number", "code", "key", "uuid", "guid", "hash"}
+_ID_WORDS = {
+    *("id", "ids", "no", "nr", "num", "number", "code", "key", "uuid", "guid", "hash", "nummer"),
+}
 _ALONE: Mapping[str, set[str]] = {
-    "user": {"user", "customer", "client", "member", "visitor", "buyer", "reviewer", "shopper"},
+    "user": {
+        *("user", "customer", "client", "member", "visitor", "buyer", "reviewer", "shopper"),
+        *("kunde", "kunden", "kundennummer", "kundennr"),
+    },
     "item": {
         *("item", "product", "sku", "asin", "parent_asin", "isbn", "ean", "gtin", "upc"),
-        *("movie", "article"),
+        *("movie", "article", "artikel", "artikelnummer", "artikelnr", "artnr", "produkt"),
     },
 }
 _WITH_ID: Mapping[str, set[str]] = {
@@ -31,7 +36,10 @@ _WITH_ID: Mapping[str, set[str]] = {
     },
 }
 _TIME_FIRST = {"timestamp", "time", "datetime", "ts", "unixtime", "eventtime"}
-_TIME_LAST = {"timestamp", "datetime", "date", "time", "ts", "at"}
+_TIME_LAST = {
+    *("timestamp", "datetime", "date", "time", "ts", "at"),
+    *("datum", "bestelldatum", "kaufdatum"),
+}
 _TIME_OF_ELSE = {  # durations, and times of something else than the interaction
     *("birth", "release", "released", "registration", "registered", "updated", "modified"),
     *("deleted", "expiry", "expires", "due", "watch", "play", "dwell", "listen", "reading"),
@@ -43,8 +51,12 @@ _TEXT = {
     *("title", "name", "productname", "itemname", "producttitle", "text", "description"),
     *("brand", "category", "categories", "genre", "genres", "caption", "headline", "abstract"),
     *("productdescription", "shortdescription", "features", "tags", "moviename", "movietitle"),
+    *("titel", "beschreibung", "bezeichnung", "artikelbezeichnung", "marke", "kategorie"),
 }
-_IMAGE = {"image", "photo", "picture", "img", "imagefile", "imagepath", "photofile", "filename"}
+_IMAGE = {
+    *("image", "photo", "picture", "img", "imagefile", "imagepath", "photofile", "filename"),
+    *("bild", "foto"),
+}
 
 
 def words_of(name: str) -> list[str]:

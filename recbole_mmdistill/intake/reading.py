@@ -4,14 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import UserError
 from .delimited import Delimited
 from .dialect import NOTHING, Wanted
-from .form import form_of
+from .form import check_encoding, form_of
 from .json_lines import JsonLines
 from .parquet import Parquet
 from .table import Convert, Table
+
+
+class Reading(NamedTuple):
+    """What a user says of how text files are read; None is to be found out.
+
+    Attributes
+    ----------
+    wanted : Wanted
+        Separator, header and quotes of the file.
+    encoding, items_encoding : str or None
+        Of it, and of a file of items beside it.
+    items_header : bool or None
+        Whether the file of items has a header.
+    time_format : str or None
+        ``s``, ``ms``, ``us``, ``ns`` or a format of ``strptime``.
+    """
+
+    wanted: Wanted = NOTHING
+    encoding: str | None = None
+    items_encoding: str | None = None
+    items_header: bool | None = None
+    time_format: str | None = None
+
+    def open(self, paths: Sequence[Path], *asked: str | None) -> Table:
+        """Find out what files are, as :func:`open_table`; a header would have the names asked."""
+        wanted = self.wanted._replace(asked=tuple(name for name in asked if name is not None))
+        return open_table(paths, check_encoding(self.encoding), wanted)
+
+
+AS_FOUND = Reading()
 
 
 def open_table(

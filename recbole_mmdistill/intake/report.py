@@ -272,6 +272,11 @@ class Report:
             )
         return ["next:", *lines]
 
+    @property
+    def image_field(self) -> str | None:
+        """The field that names the items' pictures, if there is one."""
+        return self._fields.get("image")
+
     def plain(self) -> dict[str, Any]:
         """Give the whole account as JSON has it."""
         layout = self._layout

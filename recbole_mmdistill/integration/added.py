@@ -12,7 +12,7 @@ import torch
 from ..errors import UserError
 from ..features import FeatureInfo, FeatureSource, from_array
 
-ADDED, TITLES = "added_features", "added_titles"
+ADDED, TITLES, PICTURES = "added_features", "added_titles", "added_pictures"
 
 
 def features_of(saved: Mapping[str, Any], path: str | Path) -> dict[str, FeatureSource]:
@@ -52,13 +52,15 @@ def features_of(saved: Mapping[str, Any], path: str | Path) -> dict[str, Feature
     return found
 
 
-def titles_of(saved: Mapping[str, Any], path: str | Path) -> dict[str, str]:
-    """Give the titles that a checkpoint itself has, by item.
+def names_of(saved: Mapping[str, Any], kind: str, path: str | Path) -> dict[str, str]:
+    """Give the titles that a checkpoint itself has, or the names of pictures' files, by item.
 
     Parameters
     ----------
     saved, path
         As for :func:`features_of`.
+    kind : str
+        :data:`TITLES` or :data:`PICTURES`.
 
     Returns
     -------
@@ -70,12 +72,12 @@ def titles_of(saved: Mapping[str, Any], path: str | Path) -> dict[str, str]:
     UserError
         They are not sound.
     """
-    titles = saved.get(TITLES, {})
-    if not isinstance(titles, dict) or not all(
-        isinstance(word, str) for pair in titles.items() for word in pair
+    names = saved.get(kind, {})
+    if not isinstance(names, dict) or not all(
+        isinstance(word, str) for pair in names.items() for word in pair
     ):
-        raise UserError(f"The checkpoint {path} has no sound {TITLES}.", "Add the items again.")
-    return titles
+        raise UserError(f"The checkpoint {path} has no sound {kind}.", "Add the items again.")
+    return names
 
 
 def as_plain(features: Mapping[str, FeatureSource]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pandas as pd
 from ..errors import UserError
 from ..features import FeatureSource, join_features, take_items
 from . import numbering
-from .added import ADDED, TITLES, as_plain, features_of, titles_of
+from .added import ADDED, PICTURES, TITLES, as_plain, features_of, names_of
 from .options import OTHER
 from .trained import fill, model_of
 
@@ -72,8 +72,10 @@ def without_items(
     fewer["features"] = {name: h[kept] for name, h in saved["features"].items()}
     own = {name: take_items(s, items[kept]) for name, s in features_of(saved, path).items()}
     fewer[ADDED] = as_plain({name: some for name, some in own.items() if some is not None})
-    titles, gone = titles_of(saved, path), {*removed}
-    fewer[TITLES] = {item: title for item, title in titles.items() if item not in gone}
+    gone = {*removed}
+    for kind in (TITLES, PICTURES):
+        names = names_of(saved, kind, path)
+        fewer[kind] = {item: name for item, name in names.items() if item not in gone}
     model = model_of(fewer, path).model
     fewer["state_dict"] = numbering.shrink(saved["state_dict"], model, kept)
     return fewer
@@ -84,6 +86,7 @@ def with_items(
     new: Sequence[str],
     features: Mapping[str, FeatureSource],
     titles: Mapping[str, str],
+    pictures: Mapping[str, str],
     path: str | Path,
 ) -> dict[str, Any]:
     """Add items, as if they had been in the dataset and nobody had chosen them.
@@ -96,8 +99,8 @@ def with_items(
         Tokens of unknown items.
     features : Mapping of str to FeatureSource
         Theirs, by modality.
-    titles : Mapping of str to str
-        Theirs, by token; an item may have none.
+    titles, pictures : Mapping of str to str
+        Theirs, and the names of the pictures' files, by token; an item may have none.
     path : str or Path
         The checkpoint, for messages.
 
@@ -114,7 +117,8 @@ def with_items(
     more = {key: value for key, value in saved.items() if key not in _OF_TRAINING}
     more["vocabulary"] = {**saved["vocabulary"], field: np.array([*items, *new], dtype=object)}
     more[ADDED] = as_plain(own)
-    more[TITLES] = {**titles_of(saved, path), **titles}
+    for kind, names in ((TITLES, titles), (PICTURES, pictures)):
+        more[kind] = {**names_of(saved, kind, path), **names}
     model, config, _, aligned = model_of(more, path)
     state = numbering.grow(saved["state_dict"], model, saved["vocabulary"], more["vocabulary"])
     fill(model, state, path)

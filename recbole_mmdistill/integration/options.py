@@ -142,5 +142,6 @@ def config_of(saved: Mapping[str, Any], path: str | Path, with_data: bool = True
     if saved["vocabulary"] is not None:
         numbering.number_as(config, saved["vocabulary"])
     config.added_features = added.features_of(saved, path)
-    config.added_titles = added.titles_of(saved, path)
+    config.added_titles = added.names_of(saved, added.TITLES, path)
+    config.added_pictures = added.names_of(saved, added.PICTURES, path)
     return config

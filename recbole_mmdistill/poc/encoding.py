@@ -14,7 +14,7 @@ from ..features import FeatureInfo, find_features, write_features
 from ..features.atomic import ItemTable
 from ..features.extraction import Inputs, Pictures, Template, TextEncoder, Texts, image_encoder
 from ..features.extraction.hub import packaged_encoder
-from ..features.extraction.job import extract
+from ..features.extraction.job import NothingEncoded, extract
 from ..features.pictures import PictureFolder
 
 TFIDF = "TF-IDF and truncated SVD"
@@ -89,10 +89,13 @@ def make_text(
     inputs = text_inputs(table, fields)
     output = home / f"{dataset}.text.safetensors"
     named = encoder or _text_model_here()
-    if named is None:
-        _write_tfidf(inputs, output)
-        return Found(FALLBACK, TFIDF, str(output))
-    extract("text", inputs, TextEncoder(named), output)
+    try:
+        if named is None:
+            _write_tfidf(inputs, output)
+            return Found(FALLBACK, TFIDF, str(output))
+        extract("text", inputs, TextEncoder(named), output)
+    except NothingEncoded:
+        return Found(NONE, "no_texts")
     return Found(ENCODED, _plain_name(named), str(output))
 
 
@@ -146,7 +149,10 @@ def make_image(
     else:
         inputs = Pictures(pictures, table.item_tokens, table, image_field)
     output = home / f"{dataset}.image.safetensors"
-    extract("image", inputs, image_encoder(named, weights=weights), output)
+    try:
+        extract("image", inputs, image_encoder(named, weights=weights), output)
+    except NothingEncoded:
+        return Found(NONE, "no_usable_pictures")
     return Found(ENCODED, _plain_name(named), str(output))
 
 
@@ -191,7 +197,7 @@ def _write_tfidf(inputs: Inputs, output: Path) -> None:
     read: list[Any] = [inputs.read(row) for row in range(len(inputs.item_tokens))]
     rows = [row for row, text in enumerate(read) if text]
     if len(rows) < 2:
-        raise UserError("Hardly any item has a text.", "Leave --text out.")
+        raise NothingEncoded("Hardly any item has a text.", "Leave --text out.")
     # Letters, not words: it works for languages without spaces, too.
     vectorizer = TfidfVectorizer(
         analyzer="char_wb", ngram_range=(2, 4), max_features=50_000, sublinear_tf=True

@@ -285,7 +285,7 @@ def _pictures(
     if image is None:
         inputs = Pictures(pictures, table.item_tokens)
     else:
-        inputs = Pictures(pictures, table.item_tokens, table, field_name(image, []))
+        inputs = Pictures(pictures, table.item_tokens, table, image)
     digests: Counter[bytes] = Counter()
     lacking, unreadable, small, said = [], 0, 0, []
     sizes: list[int] = []

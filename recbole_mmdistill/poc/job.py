@@ -10,19 +10,20 @@ from typing import Any
 from .. import intake
 from ..datasets import dataset_folder
 from ..errors import UserError
+from ..features.pictures import PictureFolder
 from ..files import check_writable, write_json, write_text
+from ..intake.reading import AS_FOUND, Reading
 from .encoding import NONE, make_image, make_text
 from .health import text_fields
+from .inputs import PAGE, REPORT, STEPS, check_inputs, inputs_of, stamps, write_inputs
 from .measuring import Work, measure
 from .page import render
 from .sample import read_sample
 from .steps import Steps
 
 _READ = (  # of a request; the import takes them under the same names
-    *("user", "item", "time", "time_format", "item_id", "text", "image", "images"),
-    *("encoding", "items_encoding", "items_header", "dedupe"),
+    *("user", "item", "time", "item_id", "text", "image", "images", "dedupe"),
 )
-REPORT, PAGE = "report.json", "index.html"
 
 
 @dataclass
@@ -49,10 +50,10 @@ class Request:
         The folder of the pictures.
     text_encoder, image_encoder : str or None
         As ``recbole-mm extract`` takes them; by default what is found on the machine.
-    time_format, encoding, items_encoding, separator, dedupe : str or None
-        How the files are read, likewise.
-    header, items_header : bool or None
-        Whether they have one.
+    dedupe : str or None
+        Likewise.
+    reading : intake.Reading
+        How the files are read.
     image_weights : Path or None
         Of a timm model.
     budget : float
@@ -75,13 +76,8 @@ class Request:
     text: tuple[str, ...] = ()
     image: str | None = None
     images: Path | None = None
-    time_format: str | None = None
-    encoding: str | None = None
-    items_encoding: str | None = None
-    header: bool | None = None
-    items_header: bool | None = None
-    separator: str | None = None
     dedupe: str | None = None
+    reading: Reading = AS_FOUND
     text_encoder: str | None = None
     image_encoder: str | None = None
     image_weights: Path | None = None
@@ -111,9 +107,12 @@ def prove(request: Request, say: Callable[[str], Any] = print) -> Path:
         Something given cannot be used.
     """
     _check(request)
-    steps = Steps(request.output / "steps", request.budget, say)
+    inputs = inputs_of(request)
+    check_inputs(request.output, inputs)
+    steps = Steps(request.output / STEPS, request.budget, say)
     try:
-        work = _begin(request, steps)
+        work = _begin(request, steps, inputs)
+        write_inputs(request.output, inputs)
         report = measure(work)
     finally:
         steps.close()
@@ -133,11 +132,11 @@ def _check(request: Request) -> None:
     check_writable(request.output, "--output")
 
 
-def _begin(request: Request, steps: Steps) -> Work:
+def _begin(request: Request, steps: Steps, made_of: dict[str, Any]) -> Work:
     """Import the files, and make the features."""
     output = request.output
     if request.source is not None:
-        imported = steps.do("import", _files(request), lambda: _import(request))
+        imported = steps.do("import", made_of, lambda: _import(request))
         dataset, folder = imported["dataset"], output / "dataset" / imported["dataset"]
     else:
         assert request.dataset is not None
@@ -145,31 +144,37 @@ def _begin(request: Request, steps: Steps) -> Work:
         folder = dataset_folder(dataset, request.data_path)
     sample = read_sample(dataset, folder)
     sample.check()
+    picture_field = request.image if request.source is None else imported["image_field"]
     images = request.images or (folder / "images" if (folder / "images").is_dir() else None)
+    if images is not None and request.image is None:
+        # A column that is known by its name may hold addresses, beside pictures named by the ids.
+        by_id = PictureFolder(images)
+        if any(token in by_id for token in sample.counts.index):
+            picture_field = None
     fields = text_fields(sample, request.text)
     home = output / "features"
-    inputs = {"files": _stamps([folder / f"{dataset}.inter", folder / f"{dataset}.item"])}
+    inputs = {"files": stamps([folder / f"{dataset}.inter", folder / f"{dataset}.item"])}
     text = steps.do(
         "text features",
         {**inputs, "encoder": request.text_encoder, "fields": fields},
         lambda: make_text(dataset, folder, home, fields, request.text_encoder).plain(),
     )
     of_images = {
-        "images": [str(images), _stamps([images] if images else [])],
+        "images": [str(images), stamps([images] if images else [])],
         "weights": str(request.image_weights),
     }
     image = steps.do(
         "image features",
-        {**inputs, **of_images, "encoder": request.image_encoder, "field": request.image},
+        {**inputs, **of_images, "encoder": request.image_encoder, "field": picture_field},
         lambda: make_image(
-            *(dataset, folder, home, images, request.image),
+            *(dataset, folder, home, images, picture_field),
             *(request.image_encoder, request.image_weights),
         ).plain(),
     )
     found = {"text": text, "image": image}
     paths = {name: of["path"] for name, of in found.items() if of["how"] != NONE}
     common = {**sample.settings(), "feature_path": paths}
-    steps.basis = {**inputs, "features": _stamps([Path(path) for path in paths.values()])}
+    steps.basis = {**inputs, "features": stamps([Path(path) for path in paths.values()])}
     return Work(
         output=output,
         steps=steps,
@@ -177,7 +182,7 @@ def _begin(request: Request, steps: Steps) -> Work:
         found=found,
         common=common,
         images=images,
-        image=request.image,
+        image=picture_field,
         fields=fields,
         evidence=request.evidence,
     )
@@ -188,28 +193,10 @@ def _import(request: Request) -> dict[str, Any]:
     report = intake.import_dataset(
         intake.Request(
             **{name: getattr(request, name) for name in (*_READ, "source", "items")},
-            wanted=intake.Wanted(separator=request.separator, header=request.header),
+            **request.reading._asdict(),
             dataset=request.dataset,
             data_path=request.output / "dataset",
             overwrite=True,
         )
     )
-    return report.plain()
-
-
-def _files(request: Request) -> dict[str, Any]:
-    names = ("dataset", "separator", "header", *_READ)
-    given = {name: str(getattr(request, name)) for name in names}
-    paths = [path for path in (request.source, request.items) if path is not None]
-    return {**given, "files": _stamps(paths)}
-
-
-def _stamps(paths: list[Path]) -> list[Any]:
-    """Give what tells a changed file: its name, size and time."""
-    found = []
-    for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                status = file.stat()
-                found.append([str(file), status.st_size, status.st_mtime_ns])
-    return found
+    return {**report.plain(), "image_field": report.image_field}

@@ -123,7 +123,7 @@ def _data(report: Mapping[str, Any], t: Texts) -> list[tuple[str, str]]:
         (t("data_split"), t("data_split_time" if time["split_by_time"] else "data_split_last")),
         (t("data_test"), t("data_test_is", **test)),
         (t("data_new"), t("data_new_is", **test)),
-        (t("data_power"), t("data_power_is", **power)),
+        (t("data_power"), t("data_power_is" if power["needed"] else "data_power_unknown", **power)),
     ]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..files import write_json
+from ..files import check_room, write_json
 from ..version import BEHAVIOUR
 
 _COLUMNS = 100
@@ -77,6 +77,7 @@ class Steps:
         fingerprint = _hash({**self.basis, **inputs, "behaviour": BEHAVIOUR})
         done = _read(path)
         if done.get("fingerprint") != fingerprint:
+            check_room(self._folder)
             started = time.monotonic()
             with self._ticking(name):
                 result = work()

@@ -153,7 +153,8 @@ def _sentences(
 ) -> Iterator[Sentence]:
     power = _power(stages, health)
     if not decided["enough"]:
-        yield "too_few", {"users": power["users"], "needed": power["needed"]}
+        needed = {"needed": max(power["needed"], FEWEST_USERS)}
+        yield _known("too_few", power["needed"]), {"users": power["users"], **needed}
     open_ones = {UNCLEAR, UNFINISHED, NO_TIME}
     outcomes = {of["outcome"] for of in decided["sources"].values()}
     is_open = not decided["enough"] or (ON not in outcomes and bool(outcomes & open_ones))
@@ -177,12 +178,18 @@ def _sentences(
             "users": compared["n_users"],
             "worth": WORTH,
         }
-        yield f"{'both' if name == 'all' else 'source'}_{result}", values
+        key = f"{'both' if name == 'all' else 'source'}_{result}"
+        yield _known(key, compared["users_needed"]) if key == "source_unclear" else key, values
         if result == ON and of["changed"] is not None:
             yield "changed", {"source": name, "share": of["changed"]}
         coverage = health["features"].get(name, {}).get("coverage", 1.0)
         if result in (NOT, UNCLEAR, SMALL) and coverage < COVERAGE:
             yield "because_coverage", {"source": name, "lacking": 1 - coverage}
+
+
+def _known(key: str, needed: int) -> str:
+    """Choose a sentence that does not say how many users are needed, if it cannot be told."""
+    return key if needed else f"{key}_unknown"
 
 
 def _power(stages: Mapping[str, Any], health: Mapping[str, Any]) -> dict[str, Any]:

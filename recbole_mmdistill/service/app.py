@@ -204,7 +204,7 @@ def _tell_errors(app: FastAPI) -> None:
                 "Send the header `Content-Type: application/json`.",
             )
         reason = first["msg"].removeprefix("Value error, ")
-        seen = "" if isinstance(first["input"], dict) else f", not {show(first['input'])}"
+        seen = "" if isinstance(first["input"], (dict, list)) else f", not {show(first['input'])}"
         return _problem(422, f"{where}: {reason}{seen}.", _DOCUMENTATION)
 
     @app.exception_handler(HTTPException)

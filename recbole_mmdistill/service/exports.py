@@ -45,8 +45,8 @@ class Loaded:
 class Exports:
     """Holds the export of a folder, and takes up a new one that takes its place.
 
-    Whoever answers a request takes :attr:`current` once. Its files are mapped, so that they stay
-    readable when the folder is replaced.
+    Whoever answers a request takes :attr:`current` once. It is read into memory: whatever becomes
+    of the files, it stays as it was.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ class Exports:
             return
         before = self._manifest()
         if self.current is None or _fingerprint(before) != self.current.fingerprint:
-            runtime = Runtime(self._folder, threads=self._threads, exact=self._exact)
-            catalogue = read_catalogue(self._folder, runtime.manifest, runtime.items)
+            runtime = Runtime(self._folder, threads=self._threads, exact=self._exact, mapped=False)
+            catalogue = read_catalogue(self._folder, runtime.manifest, runtime.items, mapped=False)
             if self._manifest() != before:
                 raise UserError("The export was replaced while it was read.", "Wait.")
             runtime.recommend([[], [str(runtime.items[1])]], 1)  # what is made once is made here

@@ -92,7 +92,9 @@ class Catalogue:
         return found
 
 
-def read_catalogue(folder: Path, manifest: Manifest, tokens: np.ndarray) -> Catalogue:
+def read_catalogue(
+    folder: Path, manifest: Manifest, tokens: np.ndarray, mapped: bool = True
+) -> Catalogue:
     """Read what an export has of titles and pictures.
 
     Parameters
@@ -103,6 +105,8 @@ def read_catalogue(folder: Path, manifest: Manifest, tokens: np.ndarray) -> Cata
         Of the export.
     tokens : numpy.ndarray
         Of its items.
+    mapped : bool
+        See :func:`read_array`.
 
     Raises
     ------
@@ -119,8 +123,8 @@ def read_catalogue(folder: Path, manifest: Manifest, tokens: np.ndarray) -> Cata
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{folder / TITLES} cannot be read ({error!s:.200}).", _AGAIN) from None
     if f"{PICTURES}.npy" in manifest.files:
-        files = read_array(folder, f"{PICTURES}.npy", np.uint8, (-1,))
-        ends = read_array(folder, f"{ENDS}.npy", np.int64, (len(tokens),))
+        files = read_array(folder, f"{PICTURES}.npy", np.uint8, (-1,), mapped)
+        ends = read_array(folder, f"{ENDS}.npy", np.int64, (len(tokens),), mapped)
         if ends[0] != 0 or (np.diff(ends) < 0).any() or ends[-1] != len(files):
             raise UserError(f"{folder / PICTURES}.npy and {ENDS}.npy do not fit.", _AGAIN)
         pictures = files, ends

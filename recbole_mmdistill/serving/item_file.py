@@ -14,11 +14,9 @@ from ..features import AlignedFeatures
 from ..features.atomic import ItemTable
 from ..features.report.catalogue import find_title
 from ..intake import columns
-from ..intake.dialect import Wanted
 from ..intake.engine import Engine
-from ..intake.form import check_encoding, parts_of
+from ..intake.form import parts_of
 from ..intake.items import Items, field_name
-from ..intake.reading import open_table
 from ..intake.report import dropped_lines
 from ..intake.table import Pick
 from ..intake.tally import Tally
@@ -95,9 +93,8 @@ def read_items(
         The file or a column cannot be used.
     """
     assert request.items is not None
-    asked = tuple(filter(None, (request.item_id, request.image, *request.text)))
-    encoding = check_encoding(request.encoding)
-    table = open_table(parts_of(request.items), encoding, Wanted(asked=asked))
+    asked = request.item_id, request.image, *request.text
+    table = request.reading.open(parts_of(request.items), *asked)
     names, of = table.names, str(request.items)
     item = columns.choose("item", "item_id", request.item_id, names, of)
     assert item is not None  # a column is needed
@@ -141,15 +138,15 @@ def table_of(file: ItemFile) -> ItemTable:
     return ItemTable(file.path)
 
 
-def titles_of(file: ItemFile, items: Collection[str]) -> dict[str, str]:
-    """Read the titles of some items, by token; of those that have one."""
-    if file.title_field is None:
+def cells_of(file: ItemFile, field: str | None, items: Collection[str]) -> dict[str, str]:
+    """Read a field of some items, by token; of those that have it."""
+    if field is None:
         return {}
     table, wanted = table_of(file), {*items}
-    (column,) = table.columns([file.title_field])
+    (column,) = table.columns([field])
     rows = ((token, row) for row, token in enumerate(table.item_tokens) if token in wanted)
-    titles = ((token, table.read(row)[column].strip()) for token, row in rows)
-    return {token: title for token, title in titles if title}
+    cells = ((token, table.read(row)[column].strip()) for token, row in rows)
+    return {token: cell for token, cell in cells if cell}
 
 
 def _title_field(names: Sequence[str], item: int, texts: Mapping[str, int]) -> str | None:

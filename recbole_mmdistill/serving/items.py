@@ -28,8 +28,9 @@ class Items:
         Pictures.
     picture_field : str or None
         Column of the names of their files; None: they are called as the items are.
-    added : Mapping of str to str
-        Titles of items that came to the checkpoint after training.
+    added, added_pictures : Mapping of str to str
+        Titles of items that came to the checkpoint after training, and the names of the files of
+        their pictures.
 
     Raises
     ------
@@ -44,8 +45,9 @@ class Items:
         folder: PictureFolder | None = None,
         picture_field: str | None = None,
         added: Mapping[str, str] | None = None,
+        added_pictures: Mapping[str, str] | None = None,
     ) -> None:
-        self._added = added or {}
+        self._added, self._added_pictures = added or {}, added_pictures or {}
         self._table = table
         self._row_of: dict[str, int] = {}
         self._columns: dict[str, int] = {}
@@ -88,7 +90,8 @@ class Items:
         picture_field = next((field for field in named if table and field in table.types), None)
         usual = folder / "images"
         pictures = PictureFolder(images or usual) if images or usual.is_dir() else None
-        return cls(table, title_field, pictures, picture_field, trained.config.added_titles)
+        added = trained.config.added_titles, trained.config.added_pictures
+        return cls(table, title_field, pictures, picture_field, *added)
 
     @property
     def has_pictures(self) -> bool:
@@ -109,7 +112,8 @@ class Items:
         """Give the picture of an item, None if it has none that can be read."""
         if self._folder is None:
             return None
-        name = self._cell(token, "picture") or self._folder.name_of(token)
+        own = self._added_pictures.get(token) or self._cell(token, "picture")
+        name = own or self._folder.name_of(token)
         if name is None:
             return None
         try:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import UserError
 from ..files import check_output
 from ..intake.engine import Engine
-from .people import about_unknown, check_asked, people_of, read_ids
+from ..intake.reading import AS_FOUND, Reading
+from .people import check_asked, people_of, read_ids, say_unknown
 from .recommender import Recommender
 from .writing import Writer, format_of
 
@@ -31,7 +31,7 @@ class Request:
         Of the model.
     output : Path
         The file to write: Parquet, CSV or JSON lines by its ending.
-    users, histories, user, item, time
+    users, histories, user, item, time, reading
         To whom, see :class:`.people.Asked`; to all users of the dataset if nobody is named.
     k : int
         Items for each.
@@ -55,6 +55,7 @@ class Request:
     user: str | None = None
     item: str | None = None
     time: str | None = None
+    reading: Reading = AS_FOUND
     k: int = 10
     exclude: str = SEEN
     only: Path | None = None
@@ -73,28 +74,23 @@ class Written:
         People, and rows of the file.
     n_popular : int
         People of whose history nothing was known.
-    n_unknown : int
-        Items of histories that were skipped.
     n_dropped : int
         Rows of the file of histories that could not be read.
-    about_unknown : str
-        Which those are, if they are most.
+    unknown : str
+        A sentence about the items of histories that were skipped, if there are any.
     """
 
     n_users: int
     n_rows: int
     n_popular: int
-    n_unknown: int
     n_dropped: int
-    about_unknown: str = ""
+    unknown: str = ""
 
     def text(self) -> str:
         """Give it in a few sentences."""
         lines = [f"{self.n_rows:,} recommendations, users: {self.n_users:,}."]
-        if self.n_unknown:
-            lines.append(
-                f"Unknown items of histories, skipped: {self.n_unknown:,}{self.about_unknown}."
-            )
+        if self.unknown:
+            lines.append(self.unknown)
         if self.n_popular:
             lines.append(
                 f"Users of whom nothing is known, who got the most popular: {self.n_popular:,}."
@@ -135,10 +131,10 @@ def write_recommendations(request: Request) -> Written:
 def _recommend(request: Request, recommender: Recommender, source: Engine, sink: Engine) -> Written:
     only, exclude = None, np.zeros(0, dtype=np.int64)
     if request.only is not None:
-        tokens = read_ids(source, request.only, "item")
+        tokens = read_ids(source, request.only, "item", request.reading)
         only = recommender.numbers(tokens, f"--only={request.only}")
     if request.exclude not in (SEEN, NONE):
-        tokens = read_ids(source, Path(request.exclude), "item")
+        tokens = read_ids(source, Path(request.exclude), "item", request.reading)
         exclude = recommender.numbers(tokens, f"--exclude={request.exclude}")
     recommend = partial(
         recommender.recommend,
@@ -161,13 +157,8 @@ def _recommend(request: Request, recommender: Recommender, source: Engine, sink:
             n_unknown += int(found.n_unknown.sum())
             n_known += len(some.histories.items)
             bar.update(len(found))
-    about = about_unknown(people, recommender.items) if n_unknown > n_known else ""
-    if n_unknown and not n_known:
-        raise UserError(
-            f"The checkpoint knows none of the {n_unknown:,} items of the histories{about}.",
-            "Do they belong to this checkpoint? Give those of the data that it was trained on.",
-        )
+    unknown = say_unknown(people, recommender.items, n_unknown, n_known)
     writer.write(request.output)
     tally = getattr(people, "tally", None)
     n_dropped = 0 if tally is None else tally.read - tally.left
-    return Written(len(people), writer.n_rows, n_popular, n_unknown, n_dropped, about)
+    return Written(len(people), writer.n_rows, n_popular, n_dropped, unknown)

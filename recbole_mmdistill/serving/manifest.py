@@ -182,8 +182,10 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_array(folder: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Map an array of an export.
+def read_array(
+    folder: Path, name: str, dtype: Any, shape: tuple[int, ...], mapped: bool = True
+) -> np.ndarray:
+    """Read an array of an export.
 
     Parameters
     ----------
@@ -195,6 +197,9 @@ def read_array(folder: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> n
         That it must have.
     shape : tuple of int
         That it must have; -1 is any size.
+    mapped : bool
+        Whether it stays in its file, and is read when it is needed. A file that is cut short while
+        it is mapped ends the process.
 
     Raises
     ------
@@ -203,7 +208,7 @@ def read_array(folder: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> n
     """
     path = folder / name
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise UserError(f"{path} is no array ({error!s:.200}).", _AGAIN) from None
     fits = len(array.shape) == len(shape) and all(

@@ -14,10 +14,11 @@ from .. import checkpoint
 from ..errors import UserError
 from ..files import check_output
 from ..intake.engine import Engine
+from ..intake.reading import AS_FOUND, Reading
 from ..integration.catalogue import items_of, with_items, with_option, without_items
 from ..integration.loading import load
 from ..integration.trained import Unfilled, model_of, trained_of
-from .item_file import ItemFile, read_items, titles_of
+from .item_file import ItemFile, cells_of, read_items
 from .models import adapt
 from .new_features import Encoding, Made, features_of_new
 from .people import read_ids
@@ -44,8 +45,8 @@ class Request:
     text : tuple of str
         Columns of ``items``, in the order of the fields that the training's texts were made of; by
         default those of the same names.
-    encoding : str or None
-        Of ``items``.
+    reading : Reading
+        How text files are read.
     images : Path or None
         Folder of the pictures.
     features : dict of str to Path
@@ -63,7 +64,7 @@ class Request:
     item_id: str | None = None
     text: tuple[str, ...] = ()
     image: str | None = None
-    encoding: str | None = None
+    reading: Reading = AS_FOUND
     images: Path | None = None
     features: Mapping[str, Path] = field(default_factory=dict)
     encoders: Encoding = field(default_factory=Encoding)
@@ -170,7 +171,9 @@ def add_items(request: Request) -> Changed:
                     "Give texts, pictures or ready-made vectors of them.",
                 )
             if new:
-                saved = with_items(saved, new, features, titles_of(read, new), path)
+                titles = cells_of(read, read.title_field, new)
+                pictures = cells_of(read, read.image_field, new)
+                saved = with_items(saved, new, features, titles, pictures, path)
         elif read is not None and not len(removed):
             raise UserError(
                 f"{request.items} has no item that {path} does not know. {' '.join(read.lines())}",
@@ -219,7 +222,7 @@ def _removed(request: Request, engine: Engine, items: np.ndarray) -> tuple[np.nd
     """Items to take away, and how many of those asked for are unknown."""
     if request.remove is None:
         return items[:0], 0
-    asked = read_ids(engine, request.remove, "item")
+    asked = read_ids(engine, request.remove, "item", request.reading)
     known = set(items[1:])
     found = [token for token in asked if token in known]
     if not found:

@@ -10,11 +10,12 @@ import numpy as np
 
 from ..errors import UserError
 from ..intake import columns
-from ..intake.dialect import SEPARATORS, Wanted
+from ..intake.dialect import SEPARATORS
 from ..intake.engine import Engine
-from ..intake.form import form_of, parts_of
+from ..intake.form import check_encoding, form_of, parts_of
 from ..intake.interactions import Interactions
-from ..intake.reading import open_table
+from ..intake.lines import read_blocks
+from ..intake.reading import AS_FOUND, Reading
 from ..intake.table import Pick
 from ..intake.tally import Tally
 from ..intake.times import order_of_rows, read_times
@@ -51,6 +52,8 @@ class Asked(Protocol):
         Rows of user, item and time.
     user, item, time : str or None
         Columns of ``histories``.
+    reading : Reading
+        How the files are read.
     """
 
     users: str | None
@@ -58,6 +61,7 @@ class Asked(Protocol):
     user: str | None
     item: str | None
     time: str | None
+    reading: Reading
 
 
 def check_asked(asked: Asked) -> None:
@@ -91,11 +95,11 @@ def people_of(asked: Asked, recommender: Recommender, engine: Engine) -> KnownUs
     """
     if asked.histories is not None:
         columns = asked.user, asked.item, asked.time
-        return PeopleOfFile(engine, asked.histories, recommender, *columns)
+        return PeopleOfFile(engine, asked.histories, recommender, *columns, asked.reading)
     if asked.users is None:
         return KnownUsers(recommender)
     if Path(asked.users).is_file():
-        return KnownUsers(recommender, read_ids(engine, Path(asked.users), "user"))
+        return KnownUsers(recommender, read_ids(engine, Path(asked.users), "user", asked.reading))
     ids = list(dict.fromkeys(user.strip() for user in asked.users.split(",") if user.strip()))
     if not ids:
         raise UserError(
@@ -177,6 +181,8 @@ class PeopleOfFile:
         Knows the items.
     user, item, time : str, optional
         Columns, by name or by number from 1; by default by their names.
+    reading : Reading
+        How it is read.
 
     Attributes
     ----------
@@ -197,12 +203,12 @@ class PeopleOfFile:
         user: str | None = None,
         item: str | None = None,
         time: str | None = None,
+        reading: Reading = AS_FOUND,
     ) -> None:
         self._engine = engine
         self.tally = Tally()
         asked = {"user": user, "item": item, "time": time}
-        given = tuple(name for name in asked.values() if name is not None)
-        table = open_table(parts_of(path), None, Wanted(asked=given))
+        table = reading.open(parts_of(path), *asked.values())
         picks: dict[str, Pick] = {}
         for role, name in asked.items():
             needed = role != "time"
@@ -212,7 +218,7 @@ class PeopleOfFile:
         table.load(engine, "raw", picks, self.tally)
         times = order_of_rows()
         if "time" in picks and self.tally.left:
-            times = read_times(engine, table.names[picks["time"].column], None)
+            times = read_times(engine, table.names[picks["time"].column], reading.time_format)
         Interactions(engine, table.paths, self.tally).check(times, picks)
         engine.run("CREATE TEMP TABLE known (token VARCHAR, number INTEGER)")
         tokens = recommender.items[1:]
@@ -261,8 +267,10 @@ class PeopleOfFile:
         return People(self._tokens[first : first + n], Histories.of_rows(person - first, number, n))
 
 
-def about_unknown(people: KnownUsers | PeopleOfFile, items: np.ndarray) -> str:
-    """Say which items of histories are unknown, and whether zeros in front would help.
+def say_unknown(
+    people: KnownUsers | PeopleOfFile, items: np.ndarray, n_unknown: int, n_known: int
+) -> str:
+    """Say how many items of histories are unknown.
 
     Parameters
     ----------
@@ -270,12 +278,32 @@ def about_unknown(people: KnownUsers | PeopleOfFile, items: np.ndarray) -> str:
         Whose histories.
     items : numpy.ndarray
         Tokens that the checkpoint knows, dtype object; number 0 is the padding.
+    n_unknown, n_known : int
+        Items of the histories.
 
     Returns
     -------
     str
-        Words for the end of a sentence; empty if there are none.
+        A sentence; empty if all are known.
+
+    Raises
+    ------
+    UserError
+        None of them is known.
     """
+    if not n_unknown:
+        return ""
+    about = _about_unknown(people, items) if n_unknown > n_known else ""
+    if not n_known:
+        raise UserError(
+            f"The checkpoint knows none of the {n_unknown:,} items of the histories{about}.",
+            "Do they belong to this checkpoint? Give those of the data that it was trained on.",
+        )
+    return f"Unknown items of histories, skipped: {n_unknown:,}{about}."
+
+
+def _about_unknown(people: KnownUsers | PeopleOfFile, items: np.ndarray) -> str:
+    """Say which items of histories are unknown, and whether zeros in front would help."""
     unknown = people.unknown_items()
     if not unknown:
         return ""
@@ -287,7 +315,7 @@ def about_unknown(people: KnownUsers | PeopleOfFile, items: np.ndarray) -> str:
     return f", such as {ours!r}, which the checkpoint knows as {theirs!r} (leading zeros were lost)"
 
 
-def read_ids(engine: Engine, path: Path, role: str) -> list[str]:
+def read_ids(engine: Engine, path: Path, role: str, reading: Reading = AS_FOUND) -> list[str]:
     """Read a list of ids: one a line, or a column of a table.
 
     Parameters
@@ -298,6 +326,8 @@ def read_ids(engine: Engine, path: Path, role: str) -> list[str]:
         The file.
     role : str
         ``user`` or ``item``, by which the column is found.
+    reading : Reading
+        How it is read.
 
     Returns
     -------
@@ -310,16 +340,16 @@ def read_ids(engine: Engine, path: Path, role: str) -> list[str]:
         It cannot be read, or holds none.
     """
     (path, *_) = parts_of(path)
-    form = form_of(path)
+    form = form_of(path, check_encoding(reading.encoding))
     if form.kind == "text" and not any(
         mark in form.head.split(form.newline)[0] for mark in SEPARATORS
     ):
-        text = path.read_text(encoding=form.encoding, errors="strict")
-        ids = [line for line in text.removeprefix("\ufeff").splitlines() if line.strip()]
+        blocks = read_blocks(path, form, Tally(), lambda n_bytes: None)
+        ids = [line for block in blocks for line in block.lines if line.strip()]
         if ids and columns.candidates(role, ids[:1]):
             ids = ids[1:]
     else:
-        table = open_table([path])
+        table = reading.open([path])
         place = columns.choose(role, role, None, table.names, str(path))
         assert place is not None  # a column is needed
         name = f"list_of_{role}s"

@@ -32,6 +32,8 @@ class Runtime(Ranker):
         Whether every item is looked at, although there is an index.
     verify : bool
         Whether each file is compared with its hash, which reads all of them.
+    mapped : bool
+        Whether arrays stay in their files, see :func:`.manifest.read_array`.
 
     Attributes
     ----------
@@ -45,9 +47,16 @@ class Runtime(Ranker):
     """
 
     def __init__(
-        self, folder: str | Path, *, threads: int = 1, exact: bool = False, verify: bool = True
+        self,
+        folder: str | Path,
+        *,
+        threads: int = 1,
+        exact: bool = False,
+        verify: bool = True,
+        mapped: bool = True,
     ) -> None:
         self.folder = Path(folder)
+        self._mapped = mapped
         self.manifest = manifest = read_manifest(self.folder, verify)
         n_items, n_branches = manifest.n_items, len(manifest.branches)
         scales = self._array("scales", np.float32, n_items) if manifest.dtype == INT8 else None
@@ -84,7 +93,7 @@ class Runtime(Ranker):
         super().__init__(_read_tokens(self.folder / TOKENS, n_items), lambda: popularity, scoring)
 
     def _array(self, name: str, dtype: Any, *shape: int) -> np.ndarray:
-        return read_array(self.folder, f"{name}.npy", dtype, shape)
+        return read_array(self.folder, f"{name}.npy", dtype, shape, self._mapped)
 
     def _user_states(self, item_seq: np.ndarray, item_seq_len: np.ndarray) -> np.ndarray:
         vectors = self._reading.vectors(item_seq)

@@ -271,3 +271,18 @@ def test_in_a_browser_a_slider_puts_the_items_in_another_order(checkpoint, width
         assert opened.evaluate("document.documentElement.scrollWidth") <= width
         assert [error for error in errors if not error.startswith(("file:", "data:"))] == []
         browser.close()
+
+
+def test_unknown_users_and_items_are_counted(checkpoint, capsys):
+    assert explain(checkpoint, "--histories=visitors.csv") == 0
+    said = capsys.readouterr().out
+    assert "Unknown items of histories, skipped: 1." in said
+    assert "Users of whom nothing is known, who get the most popular: 1." in said
+
+
+def test_the_dataset_of_another_shop(checkpoint, capsys):
+    inter = Path("dataset/small/small.inter")
+    inter.write_text(re.sub(r"\ti(\d)", r"\tother\1", inter.read_text()))
+    assert explain(checkpoint, *users()) == 2
+    assert "The checkpoint knows none of the" in capsys.readouterr().err
+    assert not Path("why.html").exists()

@@ -32,6 +32,10 @@ def guess(role, names):
         ("time", "watch_time,order_date,ship_date", ["order_date", "ship_date"]),
         ("rating", "rating,stars", ["rating", "stars"]),
         ("image", "photo,title", ["photo"]),
+        ("user", "Kunden-Nr,Artikelnummer,Bestelldatum,Bild", ["Kunden-Nr"]),
+        ("item", "Kunden-Nr,Artikelnummer,Bestelldatum,Bild", ["Artikelnummer"]),
+        ("time", "Kunden-Nr,Artikelnummer,Bestelldatum,Bild", ["Bestelldatum"]),
+        ("image", "Kunden-Nr,Artikelnummer,Bestelldatum,Bild", ["Bild"]),
     ],
 )
 def test_names_say_what_a_column_is(role, names, taken):

@@ -55,6 +55,13 @@ def test_missing_pictures_are_a_reason(made):
     assert keys(found, "collect").count("collect_coverage") == 2
 
 
+def test_how_many_are_needed_is_not_said_where_it_cannot_be_told(made):
+    """Of two rankings that are the same nothing follows about others."""
+    found = made({"text": 0.2}, n=99)
+    assert "source_unclear_unknown" in keys(found)
+    assert "about 100 would" not in render(found, "en")
+
+
 def test_a_small_sample_decides_nothing(made):
     found = made({"text": 0.9, "image": 0.2, "all": 0.9}, n=99)
     assert keys(found)[:2] == ["too_few", "recommended_unsure"]

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.poc.steps import Steps
 
 
@@ -51,3 +54,12 @@ def test_each_step_is_told_with_the_time():
     told = []
     Steps(Path("steps"), 90.0, told.append).do("one", {}, lambda: 1)
     assert told == ["[00:00 of 01:30] one: 0 s"]
+
+
+def test_no_work_is_done_whose_result_cannot_be_kept(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        steps().do("one", {}, lambda: pytest.fail("the work was done"))

@@ -112,3 +112,12 @@ def test_requests_while_exports_come_and_go(served, exports):
     for thread in threads:
         thread.join()
     assert set(answers) == right
+
+
+def test_files_that_are_written_over_do_not_end_the_service(served):
+    """As ``cp -r new/. served/`` does: a mapped file that is cut short would end the process."""
+    before = served.current.runtime.recommend([["i1"]], 5).scores.tolist()
+    for path in Path("served").iterdir():
+        path.write_bytes(b"")
+    assert served.current.runtime.recommend([["i1"]], 5).scores.tolist() == before
+    assert served.current.catalogue.picture(1)

@@ -183,6 +183,18 @@ def test_titles_come_along_whatever_their_column_is_called(encoders):
     assert titles("most.pth") == {**TITLES, "n1": "Heat", "n2": "n2", "n3": "A title"}
 
 
+def test_pictures_that_a_column_names_are_shown_like_the_others(words):
+    (FOLDER / "images" / "n1.png").rename(FOLDER / "images" / "neu.png")
+    Path("neu.csv").write_text("Artikelnummer,title,Bild\nn1,star,neu.png\nn3,b,absent.png\n")
+    folder = f"--images={FOLDER / 'images'}"
+    assert add(checkpoint(), "neu.csv", *words, folder) == 0
+    items = Items.of_dataset(Recommender.from_checkpoint("more.pth").trained)
+    assert items.picture("i1") and items.picture("n1") and not items.picture("n3")
+    Path("gone.txt").write_text("n1\n")
+    assert add("more.pth", "--remove=gone.txt", output="fewer.pth") == 0
+    assert checkpoint_file.read("fewer.pth")["added_pictures"] == {"n3": "absent.png"}
+
+
 def titles(path):
     recommender = Recommender.from_checkpoint(path)
     items = Items.of_dataset(recommender.trained)

@@ -249,3 +249,22 @@ def test_a_checkpoint_that_is_none_is_said(checkpoint, capsys):
     for path in ("absent.pth", "visitors.csv"):
         assert recommend(path) == 2
         assert path in capsys.readouterr().err
+
+
+def test_files_are_read_as_the_import_reads_them(checkpoint, capsys):
+    visitors = "Kunde;Artikel;Datum\nMüller;i5;31-12-25\nMüller;i1;30-12-25\n"
+    Path("visitors.csv").write_bytes(visitors.encode("cp1252"))
+    assert recommend(checkpoint, "--histories=visitors.csv") == 2
+    assert "--encoding=cp1252" in capsys.readouterr().err
+    words = ["--histories=visitors.csv", "--encoding=cp1252", "--time_format=%d-%m-%y", "--k=1"]
+    Path("few.txt").write_bytes("i3\ni4\né\n".encode("cp1252"))
+    assert recommend(checkpoint, *words, "--only=few.txt") == 0
+    assert [row["user"] for row in rows()] == ["Müller"]
+    found = Recommender.from_checkpoint(checkpoint).recommend([["i1", "i5"]], 1, only=["i3", "i4"])
+    assert [row["item"] for row in rows()] == [*found.items[0]]
+
+
+def test_a_list_of_ids_in_another_encoding_is_said(checkpoint, capsys):
+    Path("some.txt").write_bytes("u1\né\n".encode("cp1252"))
+    assert recommend(checkpoint, "--users=some.txt") == 2
+    assert "Line 2 of some.txt is not UTF-8" in capsys.readouterr().err

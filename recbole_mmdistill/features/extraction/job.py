@@ -122,8 +122,7 @@ def extract(
         rows = [row for row in range(len(found)) if row not in reasons]
         if not rows:
             raise NothingEncoded(
-                f"None of the {len(found)} items has a {modality} that could be encoded ({failed} "
-                "failed).",
+                f"No {modality} of the {len(found)} items could be encoded ({failed} failed).",
                 f"See {report}.",
                 failed,
             )

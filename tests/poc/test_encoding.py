@@ -1,0 +1,24 @@
+"""Texts and pictures that nothing can be made of are left out, and the report says so."""
+
+from pathlib import Path
+
+from recbole_mmdistill.poc.encoding import make_image, make_text
+from tests.features.extraction.builders import TIMM_MODEL, tiny_vit, write_items
+
+FOLDER, HOME = Path("dataset/shop"), Path("features")
+
+
+def test_pictures_that_are_all_broken():
+    write_items(FOLDER / "shop.item", {"a": "pot", "b": "tea"})
+    Path("photos").mkdir()
+    Path("photos/a.jpg").write_bytes(b"no picture")
+    weights = tiny_vit(Path("vit.safetensors"))
+    found = make_image("shop", FOLDER, HOME, Path("photos"), None, TIMM_MODEL, weights)
+    assert (found.how, found.encoder) == ("none", "no_usable_pictures")
+
+
+def test_texts_that_are_all_empty(monkeypatch):
+    monkeypatch.setattr("recbole_mmdistill.poc.encoding._text_model_here", lambda: None)
+    write_items(FOLDER / "shop.item", {"a": "", "b": ""})
+    found = make_text("shop", FOLDER, HOME, ["title"], None)
+    assert (found.how, found.encoder) == ("none", "no_texts")
