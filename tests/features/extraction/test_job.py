@@ -203,7 +203,7 @@ def test_a_feature_file_from_elsewhere_is_replaced():
 
 def test_no_item_at_all():
     words = {"x": None, "y": UnreadablePicture("is damaged")}
-    with pytest.raises(UserError, match=r"None of the 2 items has a text .*1 failed"):
+    with pytest.raises(UserError, match=r"No text of the 2 items could be encoded \(1 failed\)"):
         extract("text", Words(words), Lengths(), OUTPUT)
     assert os.listdir() == ["toy.text.report.tsv"]
 
