@@ -13,8 +13,8 @@ from .engine import Engine, connect, quoted
 from .table import HEAD, Pick, Table
 from .tally import Tally
 
-# A user's path is one file, and folders like `year=2020` are no columns.
 _ROW = "file_row_number"  # a column that DuckDB adds
+# A user's path is one file, and folders like `year=2020` are no columns.
 _READ_PARQUET = "read_parquet(?, hive_partitioning = false, binary_as_string = true)"
 
 
