@@ -43,6 +43,7 @@ class WeightAverage(nn.Module):
             self.register_buffer(_key(name), parameter.detach().clone())
         self.register_buffer("n_steps", torch.zeros((), dtype=torch.long))
         self.taken = 0  # the same number, which the host need not ask a GPU for
+        self._pairs: tuple[list[Tensor], list[Tensor]] | None = None
         self.register_load_state_dict_post_hook(lambda average, _: average._read_steps())
         # Rows that no step changes need no work but that of their next change: by then the average
         # has come nearer to them by the product of the decays since.
@@ -57,6 +58,15 @@ class WeightAverage(nn.Module):
         for of_row in self._log_decay_of.values():
             of_row.fill_(self._log_decay)
 
+    def _apply(self, *args: Any, **kwargs: Any) -> WeightAverage:
+        self._pairs = None
+        return super()._apply(*args, **kwargs)
+
+    def train(self, mode: bool = True) -> WeightAverage:
+        """Look at the network anew, as is done when training begins or goes on."""
+        self._pairs = None
+        return super().train(mode)
+
     def average_of(self, name: str) -> Tensor:
         """Give the average of a parameter of the network, by its name."""
         return self.get_buffer(_key(name))
@@ -67,11 +77,11 @@ class WeightAverage(nn.Module):
         self.taken += 1
         self.n_steps += 1
         decay = min(self.decay, self.taken / (self.taken + _LEAD))
-        names, weights = zip(
-            *((n, w) for n, w in network.named_parameters() if n not in self._log_decay_of)
-        )
-        averages = [self.average_of(name) for name in names]
-        torch._foreach_lerp_(averages, [weight.detach() for weight in weights], 1 - decay)
+        if self._pairs is None:  # to find them takes as long as to average them
+            named = dict(network.named_parameters())
+            dense = [name for name in named if name not in self._log_decay_of]
+            self._pairs = [self.average_of(n) for n in dense], [named[n] for n in dense]
+        torch._foreach_lerp_(*self._pairs, 1 - decay)
         self._log_decay += math.log(decay) if decay else -math.inf
         for name, table in _tables(network):
             if table.touched is not None:

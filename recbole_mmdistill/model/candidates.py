@@ -85,11 +85,13 @@ class CandidateSampler:
         """
         raise NotImplementedError
 
-    def log_q(self, candidates: Tensor, n_rows: int, catalogue: Catalogue) -> Tensor | None:
+    def log_q(
+        self, candidates: Tensor, n_rows: int | Tensor, catalogue: Catalogue
+    ) -> Tensor | None:
         """Log-probability of each candidate to be one, ``[n_candidates]``; None if it is certain.
 
-        It is subtracted from the logits (logQ correction: Bengio and Senecal, 2008; Yi et al.,
-        RecSys 2019).
+        ``n_rows`` is the number of the step's targets. What comes back is subtracted from the
+        logits (logQ correction: Bengio and Senecal, 2008; Yi et al., RecSys 2019).
         """
         if not self.is_sample:
             return None
@@ -143,7 +145,9 @@ class SampledCandidates(CandidateSampler):
         drawn = torch.randint(len(trained_items), (self.n_uniform,), device=target.device)
         return distinct(torch.cat([target, trained_items[drawn]]))
 
-    def log_q(self, candidates: Tensor, n_rows: int, catalogue: Catalogue) -> Tensor | None:
+    def log_q(
+        self, candidates: Tensor, n_rows: int | Tensor, catalogue: Catalogue
+    ) -> Tensor | None:
         """See :class:`CandidateSampler`; None if all items are candidates."""
         if len(candidates) == len(catalogue.pool):
             return None
@@ -180,7 +184,9 @@ def resolve_candidates(train_candidates: str, n_items: int) -> str:
     return FULL if n_items <= _SMALL_CATALOGUE else SAMPLED
 
 
-def log_inclusion(popularity: Tensor, n_draws: int, n_uniform: int, n_items: int) -> Tensor:
+def log_inclusion(
+    popularity: Tensor, n_draws: int | Tensor, n_uniform: int, n_items: int
+) -> Tensor:
     """Log-probability that an item is among a batch's candidates.
 
     A candidate is the target of one of ``n_draws`` positions, drawn by popularity, or one of
@@ -232,9 +238,9 @@ def items_of_step(
 
     ``are_all`` says that all items that may be candidates are.
     """
-    number = torch.arange(n_items, device=candidates.device)
-    n_candidates = len(candidates)
-    position = torch.full_like(number, n_candidates)
+    n_candidates = len(candidates)  # on a GPU there may be more than items
+    number = torch.arange(max(n_items, n_candidates), device=candidates.device)
+    position = torch.full_like(number[:n_items], n_candidates)
     position.scatter_(0, candidates, number[:n_candidates])
     if device.on_host(candidates):
         read = item_seq.unique()
@@ -245,7 +251,7 @@ def items_of_step(
         position[read] = n_candidates
     elif are_all and n_candidates + item_seq.numel() >= n_items:
         item = position.argsort(stable=True)
-        history = torch.empty_like(number).scatter_(0, item, number)[item_seq]
+        history = torch.empty_like(item).scatter_(0, item, number)[item_seq]
     else:
         # Which of them are the same only a look would tell: so each place is encoded by itself.
         item = torch.cat([candidates, item_seq.flatten()])

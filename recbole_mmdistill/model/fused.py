@@ -47,7 +47,7 @@ class FusedLoss(NamedTuple):
 def fused_loss(
     scores: StepScores,
     distillation: Distillation | None = None,
-    kd_weight: float = 0.0,
+    kd_weight: float | Tensor = 0.0,
     ce_weight: float = 1.0,
     mean_ce_weight: float = 0.0,
     combination_weight: float = 0.0,
@@ -61,8 +61,9 @@ def fused_loss(
     distillation : Distillation, optional
         Pairs and temperature; None: nothing is distilled.
     kd_weight, ce_weight, mean_ce_weight, combination_weight : float
-        Weights of the losses at this step; 0: it is left out. What teaches the factor of new
-        items (:meth:`.losses.CombinationLoss.of_new_items`) is not part of it.
+        Weights of the losses at this step; 0: it is left out. That of the distillation may be a
+        scalar tensor, which a recorded step reads anew. What teaches the factor of new items
+        (:meth:`.losses.CombinationLoss.of_new_items`) is not part of it.
 
     Returns
     -------
@@ -87,7 +88,7 @@ def fused_loss(
 
 
 class _Weights(NamedTuple):
-    kd: float
+    kd: float | Tensor
     ce: float
     mean_ce: float
     combination: float
@@ -153,7 +154,8 @@ class _Sums:
         self.grad_bias = None
         if repeats is not None and repeats.bias.requires_grad:
             self.grad_bias = torch.empty(repeats.bias.shape, **options)
-        teaches = several and bool(weights.kd) and distillation is not None
+        weighs = isinstance(weights.kd, Tensor) or weights.kd != 0
+        teaches = several and weighs and distillation is not None
         pairs = distillation.pairs if teaches and distillation is not None else ()
         self.n_pairs = 0 if distillation is None else len(distillation.pairs)
         self.asks_mean = several and (bool(weights.mean_ce) or self.grad_weight is not None)
@@ -174,7 +176,7 @@ class _Sums:
         n_sides = 0 if self.distilled is None else self.distilled.n_sides
         self.coefficient = torch.zeros(n_rows, n_branches, self.n + n_sides, **options)
         self.coefficient.diagonal(dim1=1, dim2=2).copy_(scale)
-        self.at_target = -torch.cat([scale, torch.ones_like(scale[:, :1])], dim=1)
+        self.at_target = -torch.cat([scale, scores.row_share[:, None]], dim=1)
         absent = scores.absent
         self.mask = None if absent is None else MASKED * absent[:, None].float()
         # Every block uses the same memory: what is fresh from the system costs more than the sums.
@@ -186,9 +188,11 @@ class _Sums:
 
     def losses(self) -> tuple[Tensor, Tensor, Tensor]:
         """The branches' cross entropies, that of the final score, and the pairs' divergences."""
-        n_branches, n_rows = self.scores.n_branches, self.scores.n_rows
+        n_branches = self.scores.n_branches
         ce = (self.missed[:, :n_branches] * self.valid).sum(0) / self.n_valid
-        mean_ce = self.missed[:, -1].sum() / n_rows if self.asks_mean else ce.new_zeros(())
+        mean_ce = ce.new_zeros(())
+        if self.asks_mean:
+            mean_ce = self.missed[:, -1] @ self.scores.row_share
         kd = ce.new_zeros(self.n_pairs) if self.distilled is None else self.distilled.losses()
         return ce, mean_ce, kd
 
@@ -217,16 +221,15 @@ class _Sums:
         at_target = self.at_target[rows, :, None]
         gradient.scatter_add_(2, target[:, :n_branches], at_target[:, :n_branches])
         if self.asks_mean:
-            of_mean = p[:, n_branches:].div_(total[:, n_branches:, None])
+            share = scores.row_share[rows, None] / total[:, n_branches:]
+            of_mean = p[:, n_branches:].mul_(share[..., None])
             of_mean.scatter_add_(2, target[:, :1], at_target[:, n_branches:])
             if self.weights.mean_ce:
-                share = self.weights.mean_ce / scores.n_rows
-                gradient.addcmul_(scores.mean_weight, of_mean, value=share)
+                gradient.addcmul_(scores.mean_weight, of_mean, value=self.weights.mean_ce)
             if self.grad_weight is not None:
-                share = self.weights.combination / scores.n_rows
                 of_top = top[:, :n_branches, 0].mT @ of_mean[:, 0]
                 of_weight = below[:, :n_branches].mul_(of_mean).sum(0).add_(of_top)
-                self.grad_weight.add_(of_weight, alpha=share)
+                self.grad_weight.add_(of_weight, alpha=self.weights.combination)
         if self.grad_bias is not None and scores.repeats is not None:
             # The last column is nobody's: a bias there is of no candidate.
             index = scores.repeats.position[rows]

@@ -66,7 +66,7 @@ class FusedDistillation:
     """
 
     def __init__(
-        self, scores: StepScores, distillation: Distillation, n: int, kd_weight: float
+        self, scores: StepScores, distillation: Distillation, n: int, kd_weight: float | Tensor
     ) -> None:
         self.scores, self.tau = scores, distillation.temperature
         self.detaches_teacher = distillation.detach_teacher
@@ -75,7 +75,7 @@ class FusedDistillation:
         absent, on = scores.absent, scores.device
         self.sides = _find_sides(self.pairs, n, n_branches, absent is not None, on)
         self.n_sides = len(self.sides.branch)
-        self.scale = kd_weight * self.tau / n_rows
+        self.scale = (kd_weight * self.tau * scores.row_share)[:, None, None]  # [n_rows, 1, 1]
         # Of each row, the sums Z, one over them (0: nothing to compare), and of q times all logits.
         self.mass, self.share = torch.empty(2, n_rows, self.n_sides, device=on)
         self.cross = torch.empty(n_rows, self.n_sides, n, device=on)
@@ -129,7 +129,7 @@ class FusedDistillation:
             mass.masked_fill_(is_empty, 1)
             share.masked_fill_(is_empty, 0)
         torch.bmm(tempered, logits.mT, out=self.cross[rows])
-        return self.sides.sign * (self.scale * share[:, None])
+        return self.sides.sign * (self.scale[rows] * share[:, None])
 
     def losses(self) -> Tensor:
         """The pairs' divergences, ``[n_pairs]``."""
@@ -137,20 +137,20 @@ class FusedDistillation:
         mean = cross.index_select(1, sides.own) - cross.index_select(1, sides.other)
         mean *= self.share.index_select(1, sides.teacher) / self.tau
         gap = log_mass.index_select(1, sides.teacher) - log_mass.index_select(1, sides.student)
-        return (mean - gap).sum(0) * (self.tau**2 / self.scores.n_rows)
+        return self.scores.row_share @ (mean - gap) * self.tau**2
 
     def teach_teachers(
         self, logits: Tensor, tempered: Tensor, gradient: Tensor, rows: slice
     ) -> None:
         """Add the teachers' share of the gradient, where it is not detached."""
-        shares = self.share[rows, :, None]
+        shares, scale = self.share[rows, :, None], self.scale[rows, 0] / self.tau
         by_pair = self.common is not None
         for number, (teacher, student) in enumerate(self.pairs):
             side = 2 * number if by_pair else teacher
             q, share = tempered[:, side], shares[:, side]
             difference = logits[:, teacher] - logits[:, student]
             mean = (q * difference).sum(1, keepdim=True) * share
-            towards = (difference - mean) * q * (share * (self.scale / self.tau))
+            towards = (difference - mean) * q * (share * scale)
             if teacher == self.scores.n_branches:
                 gradient.addcmul_(self.scores.mean_weight, towards[:, None])
             else:

@@ -23,6 +23,7 @@ from .earlier import stack_branches
 from .item_encoder import ID
 from .options import check_options
 from .positions import Positions, find_positions, last_items, positions_at
+from .recorded import RecordedSteps
 from .rows import RowEmbedding
 from .scoring import Scorer, ScorerCache
 from .widths import BranchTensor
@@ -96,6 +97,8 @@ class IDMMDistill(SequentialRecommender):
         self.branches = self.network.branches
         self.sampler = build_sampler(config, self.n_items)
         self.objective = build_objective(config, self.branches)
+        self._recorded = RecordedSteps(self.network, self.objective, self.sampler)
+        self._records_steps = bool(config["cuda_graph"])
         # The counts are part of what was learned, the rest follows from them and the dataset.
         target = dataset.inter_feat[self.POS_ITEM_ID]
         self.register_buffer("train_count", torch.bincount(target, minlength=self.n_items))
@@ -132,6 +135,7 @@ class IDMMDistill(SequentialRecommender):
         self._trained_items = is_trained.nonzero().flatten()
         self._pool = (is_trained | self._targets).nonzero().flatten()
         self._present = torch.stack([present.get(name, always) for name in self.branches])
+        self._recorded.clear()
 
     @property
     def catalogue(self) -> Catalogue:
@@ -145,6 +149,7 @@ class IDMMDistill(SequentialRecommender):
         if hasattr(self, "_scorers"):
             self._scorers.drop()
             self._average_last_step()
+            self._recorded.look()
         return super().train(mode)
 
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
@@ -170,10 +175,14 @@ class IDMMDistill(SequentialRecommender):
         item_seq, target_seq, positions = self._item_and_target(interaction)
         step = self._n_steps
         epoch = step / self.steps_per_epoch
-        scores = self.network.score_step(
-            item_seq, target_seq, positions, self.sampler, self.catalogue, epoch, step
-        )
-        terms = self.objective(scores).terms
+        terms: tuple[Tensor, ...] | None = None
+        if self._records_steps and self.training:
+            terms = self._recorded(item_seq, target_seq, positions, self.catalogue, epoch, step)
+        if terms is None:
+            scores = self.network.score_step(
+                item_seq, target_seq, positions, self.sampler, self.catalogue, epoch, step
+            )
+            terms = self.objective(scores).terms
         if self.training:
             if self.weight_average is not None:
                 self.weight_average.before_change(self.network)

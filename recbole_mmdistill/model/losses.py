@@ -201,9 +201,12 @@ class CombinationLoss(Loss):
         assert combination.log_missing_factor is not None and scores.present is not None
         number = combination.id_branch
         with torch.no_grad():
-            generator = seeded(scores.device, scores.step)
+            generator = scores.generator or seeded(scores.device, scores.step)
             draw = partial(torch.rand, generator=generator, device=scores.device)
-            row = draw(scores.n_rows).argsort()[:NEW_ITEM_ROWS]
+            order = draw(scores.n_rows)
+            if scores.real is not None:
+                order += ~scores.real  # last
+            row = order.argsort()[:NEW_ITEM_ROWS]
             present = scores.present.clone()
             present[number] &= draw(present.size(1)) >= NEW_ITEM_SHARE
             weight = combination.in_training(present, new_item_weight=1.0)
@@ -212,7 +215,7 @@ class CombinationLoss(Loss):
         factor = combination.log_missing_factor[number]
         factor = (factor - factor.detach()).exp()  # 1, since the weights have its value already
         mean = mean * torch.where(present[number], 1.0, factor)
-        loss = F.cross_entropy(mean, some.target)
+        loss = F.cross_entropy(mean, some.target, reduction="none") @ some.row_share
         return loss - loss.detach()
 
 

@@ -134,6 +134,7 @@ class Network(nn.Module):
         catalogue: Catalogue,
         epoch: float,
         step: int,
+        generator: torch.Generator | None = None,
     ) -> StepScores:
         """Score the candidates of a training step.
 
@@ -147,14 +148,14 @@ class Network(nn.Module):
             Chooses the candidates.
         catalogue : Catalogue
             Facts about the items.
-        epoch, step
+        epoch, step, generator
             See :class:`~.step_scores.StepScores`.
 
         Returns
         -------
         StepScores
         """
-        target = positions.target
+        target, real = positions.target, positions.real
         chosen = sampler.choose(target, catalogue.pool)
         items = items_of_step(
             chosen, item_seq, catalogue.present.size(1), are_all=chosen is catalogue.pool
@@ -163,7 +164,8 @@ class Network(nn.Module):
         user = self._user_states(self.source_dropout(vectors), items.history, positions)
         present = catalogue.present[:, chosen]
         counts = present.float()
-        log_q = sampler.log_q(chosen, len(target), catalogue)
+        n_targets = len(target) if real is None else real.sum()
+        log_q = sampler.log_q(chosen, n_targets, catalogue)
         exclude = None
         if log_q is not None:
             counts = counts * (-log_q).exp()  # so that the sample's mean is that of the catalogue
@@ -174,10 +176,11 @@ class Network(nn.Module):
                 item_seq, positions.row, positions.position, items.position, items.n_candidates
             )
         of_candidates = by_width(lambda x: x[:, : items.n_candidates], vectors)
+        place = items.position[target]
         return StepScores(
             user=user,
             item=centre(of_candidates, counts),
-            target=items.position[target],
+            target=place if real is None else place * real,
             present=present,
             weight=self.combination.in_training(present),
             log_q=log_q,
@@ -186,8 +189,10 @@ class Network(nn.Module):
             repeats=repeats,
             padding=None if device.on_host(chosen) else chosen == 0,
             combination=self.combination,
+            real=real,
             epoch=epoch,
             step=step,
+            generator=generator,
         )
 
     def _user_states(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -42,6 +42,14 @@ class Objective(nn.Module):
     use_fused : bool
         Whether the losses of this package are computed by :func:`~.fused.fused_loss` where there
         are no others.
+
+    Attributes
+    ----------
+    is_fused : bool
+        Whether they are.
+    listeners : list of callable
+        Each is told the :class:`ObjectiveValue` of every training step. Its tensors are read at
+        once: a recorded step (:mod:`.recorded`) writes the next value in their place.
     """
 
     def __init__(self, losses: Mapping[str, Loss], use_fused: bool = True) -> None:
@@ -49,25 +57,53 @@ class Objective(nn.Module):
         self.losses = nn.ModuleDict(losses)
         kinds = [type(loss) for loss in losses.values()]
         self.is_fused = use_fused and _FUSED.issuperset(kinds) and len({*kinds}) == len(kinds)
+        self.listeners: list[Callable[[ObjectiveValue], None]] = []
 
     def part_names(self) -> dict[str, list[str]]:
         """Names of the parts of each loss, see :meth:`.loss.Loss.part_names`."""
         return {name: loss.part_names(name) for name, loss in self._named()}
 
+    def weights_at(self, epoch: float) -> dict[str, float]:
+        """Weights of the losses at a time in epochs, by name."""
+        return {name: loss.weight_at(epoch) if loss.weight else 0.0 for name, loss in self._named()}
+
     def forward(self, scores: StepScores) -> ObjectiveValue:
-        """Compute the loss of a step."""
-        return self._fused(scores) if self.is_fused else self._plain(scores)
+        """Compute the loss of a step, and tell the listeners."""
+        value = self.compute(scores, self.weights_at(scores.epoch))
+        self.tell(value)
+        return value
+
+    def compute(self, scores: StepScores, weights: Mapping[str, float | Tensor]) -> ObjectiveValue:
+        """Compute the loss of a step.
+
+        Parameters
+        ----------
+        scores : StepScores
+            Of the step.
+        weights : Mapping of str to float or Tensor
+            By loss. Where :attr:`is_fused`, that of the distillation may be a scalar tensor.
+
+        Returns
+        -------
+        ObjectiveValue
+        """
+        return self._fused(scores, weights) if self.is_fused else self._plain(scores, weights)
+
+    def tell(self, value: ObjectiveValue) -> None:
+        """Tell the listeners of a training step's value."""
+        if self.training:
+            for listener in self.listeners:
+                listener(value)
 
     def _named(self) -> list[tuple[str, Loss]]:
         return [(name, loss) for name, loss in self.losses.items() if isinstance(loss, Loss)]
 
-    def _plain(self, scores: StepScores) -> ObjectiveValue:
+    def _plain(self, scores: StepScores, weights: Mapping[str, float | Tensor]) -> ObjectiveValue:
         cross_entropy = scores.zeros()
         others, parts = [], {}
         for name, loss in self._named():
-            weight = loss.weight_at(scores.epoch)
             value = loss(scores) if loss.weight else None
-            weighted = scores.zeros() if value is None else weight * value.sum()
+            weighted = scores.zeros() if value is None else weights[name] * value.sum()
             if isinstance(loss, _CROSS_ENTROPIES):
                 cross_entropy = cross_entropy + weighted
             else:
@@ -76,13 +112,15 @@ class Objective(nn.Module):
                 parts[name] = value.detach().reshape(-1)
         return ObjectiveValue((cross_entropy, *others), parts)
 
-    def _fused(self, scores: StepScores) -> ObjectiveValue:
+    def _fused(self, scores: StepScores, weights: Mapping[str, float | Tensor]) -> ObjectiveValue:
         by_kind = {type(loss): (name, loss) for name, loss in self._named()}
 
-        def weight(kind: type[Loss]) -> float:
-            return by_kind[kind][1].weight_at(scores.epoch) if kind in by_kind else 0.0
+        def weight(kind: type[Loss]) -> Any:
+            return weights[by_kind[kind][0]] if kind in by_kind else 0.0
 
-        distillation = by_kind[Distillation][1] if weight(Distillation) else None
+        distillation = by_kind[Distillation][1] if Distillation in by_kind else None
+        if distillation is not None and not distillation.weight:
+            distillation = None
         # First, for it waits for a GPU, which has little to do yet.
         of_new_items: Tensor | float = 0.0
         if weight(CombinationLoss):
@@ -112,26 +150,24 @@ class Objective(nn.Module):
 
 
 class LossStatistics:
-    """Means of the losses' parts over training steps, by a hook on an :class:`Objective`.
+    """Means of the losses' parts over training steps.
 
     Parameters
     ----------
     objective : Objective
-        It is listened to as long as it is in training mode.
+        It is listened to.
     """
 
     def __init__(self, objective: Objective) -> None:
         self._names = objective.part_names()
         self._sums: dict[str, Tensor] = {}
         self._n_steps = 0
-        objective.register_forward_hook(self)
+        objective.listeners.append(self._add)
 
-    def __call__(self, objective: nn.Module, _: object, value: ObjectiveValue) -> None:
-        """Add a step's parts."""
-        if objective.training:
-            self._n_steps += 1
-            for name, part in value.parts.items():
-                self._sums[name] = part + self._sums.get(name, 0.0)
+    def _add(self, value: ObjectiveValue) -> None:
+        self._n_steps += 1
+        for name, part in value.parts.items():
+            self._sums[name] = part + self._sums.get(name, 0.0)
 
     def take(self) -> dict[str, float]:
         """Give the means since the last time: ``loss/<branch>``, ``taught/<pair>``, and so on."""

@@ -46,12 +46,16 @@ class Positions:
         True next items in the groups' order, ``[n_targets]``.
     row, position : Tensor
         Each prediction's row in the batch and the last position that it reads, ``[n_targets]``.
+    real : Tensor or None
+        Bool ``[n_targets]``, False for one that only fills the tensors up to a size that was
+        recorded (:mod:`.recorded`); its target is 0. None: all are real.
     """
 
     groups: list[Group]
     target: Tensor
     row: Tensor
     position: Tensor
+    real: Tensor | None = None
 
 
 def find_positions(target_seq: Tensor) -> Positions:
@@ -84,7 +88,9 @@ def find_positions(target_seq: Tensor) -> Positions:
     return Positions(groups, torch.cat(targets), torch.cat(rows), torch.cat(positions))
 
 
-def positions_at(target_seq: Tensor, row: Tensor, position: Tensor) -> Positions:
+def positions_at(
+    target_seq: Tensor, row: Tensor, position: Tensor, real: Tensor | None = None
+) -> Positions:
     """Say where the targets are, where this is known: all histories are read in one call.
 
     Parameters
@@ -93,13 +99,18 @@ def positions_at(target_seq: Tensor, row: Tensor, position: Tensor) -> Positions
         Next item at every position, ``[batch_size, seq_len]``.
     row, position : Tensor
         The places of the targets in it, ``[n_targets]`` each.
+    real : Tensor, optional
+        See :class:`Positions`.
 
     Returns
     -------
     Positions
     """
     group = Group(None, target_seq.size(1), row, position)
-    return Positions([group], target_seq[row, position], row, position)
+    target = target_seq[row, position]
+    if real is not None:
+        target = target * real
+    return Positions([group], target, row, position, real)
 
 
 def _split_by_length(length: Tensor) -> list[Tensor]:

@@ -52,10 +52,16 @@ class StepScores:
         Bool ``[n_candidates]``: places that no candidate takes, absent in every branch. None: none.
     combination : Combination or None
         What made ``weight``.
+    real : Tensor or None
+        Bool ``[n_rows]``, False for a row that has no target (it says 0) and counts in no loss.
+        Such rows fill a step up to a size that was recorded (:mod:`.recorded`), which happens with
+        the losses of this package alone: others see None, every row is real.
     epoch : float
         Time in epochs, from 0.
     step : int
         Training steps done.
+    generator : torch.Generator or None
+        Random numbers apart from those of everything else; None: one that begins with ``step``.
     """
 
     user: BranchTensor
@@ -69,8 +75,10 @@ class StepScores:
     repeats: RepeatCandidates | None = None
     padding: Tensor | None = None
     combination: Combination | None = None
+    real: Tensor | None = None
     epoch: float = 0.0
     step: int = 0
+    generator: torch.Generator | None = None
 
     @property
     def n_branches(self) -> int:
@@ -167,12 +175,21 @@ class StepScores:
         """Whether a row's target has the branch's source, bool ``[n_branches, n_rows]``."""
         if self.absent is None:
             shape = self.n_branches, self.n_rows
-            return torch.ones(shape, dtype=torch.bool, device=self.device)
-        return ~self.absent[:, self.target]
+            valid = torch.ones(shape, dtype=torch.bool, device=self.device)
+        else:
+            valid = ~self.absent[:, self.target]
+        return valid if self.real is None else valid & self.real
+
+    @cached_property
+    def row_share(self) -> Tensor:
+        """What a row counts in a mean over rows, ``[n_rows]``, float32."""
+        if self.real is None:
+            return torch.full((self.n_rows,), 1 / self.n_rows, device=self.device)
+        return self.real / self.real.sum()
 
     def of_rows(self, row: Tensor) -> StepScores:
         """Give the scores of some rows ``[n_some]``; no gradient goes to the repeat bias."""
-        group, repeats = self.group, self.repeats
+        group, real, repeats = self.group, self.real, self.repeats
         if repeats is not None:
             repeats = RepeatCandidates(repeats.position[row], repeats.bias.detach()[row])
         return replace(
@@ -180,5 +197,6 @@ class StepScores:
             user=by_width(lambda user: user[:, row], self.user),
             target=self.target[row],
             group=None if group is None else group[row],
+            real=None if real is None else real[row],
             repeats=repeats,
         )
