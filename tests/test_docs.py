@@ -40,7 +40,7 @@ def test_lines_are_short(page):
 
 
 def test_the_readme_is_read_in_minutes():
-    assert len(text_of(README).splitlines()) <= 165
+    assert len(text_of(README).splitlines()) <= 150
 
 
 def test_the_site_has_every_page():
