@@ -120,6 +120,41 @@ def check_writable(folder: str | Path, option: str) -> None:
         )
 
 
+@contextmanager
+def alone_in(folder: Path, option: str) -> Iterator[None]:
+    """Be the only process that works in a folder, for as long as the block lasts.
+
+    Parameters
+    ----------
+    folder : Path
+        Made as needed; removed again if the block leaves it empty.
+    option : str
+        What named it, for the message.
+
+    Raises
+    ------
+    UserError
+        Another process is there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    here = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(here, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{option} is {folder}, where another process is at work.",
+                "Wait until it has ended, or name another folder.",
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(here)
+        with suppress(OSError):
+            folder.rmdir()
+
+
 def _nearest(folder: str | Path) -> Path:
     """The folder, or the first above it that is there."""
     there = Path(folder).absolute()

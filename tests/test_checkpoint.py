@@ -121,6 +121,8 @@ def test_a_damaged_file_is_read_or_refused(place, value, end):
     Path("damaged.pth").write_bytes(data)
     try:
         assert isinstance(checkpoint.read("damaged.pth"), dict)
+        header = 8 + int.from_bytes(data[:8], "little")
+        assert data[header:] == Path("whole.pth").read_bytes()[header:]
     except UserError as error:
         assert "damaged.pth" in str(error)
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ..files import replacing
 from .tree import DATA, DTYPES, decode, decode_plain, encode
 
 FORMAT = {"format": "recbole_mmdistill.checkpoint", "version": "1"}
+_CHECKSUM = "crc32"  # of all behind the header; files of before have none
 _ZIP = b"PK\x03\x04"
 # What torch.save writes. A TorchScript archive has code and constants.pkl, a torch.package more.
 _RECORD = re.compile(
@@ -53,19 +55,21 @@ def write(path: str | Path, value: dict[str, Any]) -> None:
     """
     # Wide numbers first, so that each tensor is aligned to its dtype.
     ordered = sorted(encode(value).items(), key=lambda item: -item[1].element_size())
-    header: dict[str, Any] = {"__metadata__": FORMAT}
-    end = 0
+    header: dict[str, Any] = {}
+    end = checksum = 0
     for name, tensor in ordered:
         begin, end = end, end + tensor.nbytes
         dtype, shape = DTYPES[tensor.dtype], list(tensor.shape)
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+        checksum = zlib.crc32(_bytes(tensor), checksum)
+    header["__metadata__"] = {**FORMAT, _CHECKSUM: f"{checksum:08x}"}
     text = json.dumps(header, ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     try:
         with replacing(Path(path)) as file:
             file.write(len(text).to_bytes(8, "little") + text)
             for _, tensor in ordered:
-                file.write(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+                file.write(_bytes(tensor))
     except OSError as error:
         raise UserError(
             f"The checkpoint {path} cannot be written ({error.strerror or error}).",
@@ -122,7 +126,9 @@ def peek(path: str | Path) -> dict[str, Any]:
 
     def read_data() -> Any:
         with safe_open(path, framework="pt") as file:
-            return decode_plain(file.get_tensor(DATA)) if file.metadata() == FORMAT else None
+            metadata = {**file.metadata()}
+            metadata.pop(_CHECKSUM, None)
+            return decode_plain(file.get_tensor(DATA)) if metadata == FORMAT else None
 
     check_regular(Path(path))
     value = _guarded(path, read_data)
@@ -152,6 +158,10 @@ def check_regular(path: Path) -> None:
             f"{path} is no file but a folder, a pipe or a device.",
             "Give the path of a .pth file that a run saved.",
         )
+
+
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -191,12 +201,15 @@ def _checked_head(path: str | Path, data: bytes) -> bytes:
     metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
     if metadata.get("format") != FORMAT["format"]:
         raise UserError(f"{path} is a safetensors file but no checkpoint.", _WHOLE)
+    checksum = metadata.pop(_CHECKSUM, None)
     if metadata != FORMAT:
         raise UserError(
             f"{path} has format version {metadata.get('version')!r}, but only version "
             f"{FORMAT['version']} can be read.",
             "Update recbole_mmdistill.",
         )
+    if checksum not in (None, f"{zlib.crc32(memoryview(data)[8 + size :]):08x}"):
+        raise UserError(f"{path} is damaged: its bytes are not those that were saved.", _WHOLE)
     return data
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ..datasets import dataset_folder
 from ..errors import UserError, near
 from ..features.locate import PRELOADED, check_feature_path, find_features
+from ..files import alone_in
 from ..settings import check_settings
 from .document import Table
 from .plan import Plan, Trial
@@ -79,9 +80,11 @@ def benchmark(
         chosen = _only(plan, only)
         _check_settings(chosen, plan_file)
         left_out = _find_missing_data(chosen)
-        failed = run_plan(_without(chosen, left_out), results, jobs, threads, renew)
-    tables = write_report(results)
-    results.write()
+    with alone_in(Path(folder), "--out"):
+        if jobs:
+            failed = run_plan(_without(chosen, left_out), results, jobs, threads, renew)
+        tables = write_report(results)
+        results.write()
     return Ran(tables, failed, left_out)
 
 
