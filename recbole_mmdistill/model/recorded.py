@@ -29,7 +29,7 @@ from .positions import Positions, positions_at
 from .rows import RowEmbedding
 
 _SEEN_BEFORE = 2  # steps of a kind before one is recorded: what comes once is not worth it
-_MOST = 8  # recordings, each of which keeps a gradient of all parameters
+_MOST = 8  # recordings
 _GRANULES = 16  # sizes between a power of two and the next
 _OURS = __name__.partition(".")[0]
 
@@ -69,6 +69,7 @@ class RecordedSteps:
     def __init__(self, network: Network, objective: Objective, sampler: CandidateSampler) -> None:
         self.network, self.objective, self.sampler = network, objective, sampler
         self._can_record = True
+        self.n_launches = 0
         self.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RecordedSteps:
@@ -92,6 +93,7 @@ class RecordedSteps:
         self._seen: Counter[_Kind] = Counter()
         self._recordings: dict[_Kind, _Recording] = {}
         self._places: tuple[int, ...] = ()
+        self.buffers: dict[str, Tensor] = {}  # of gradients, which all recordings leave there
 
     def __call__(
         self,
@@ -179,7 +181,7 @@ class _Recording:
         catalogue: Catalogue,
         distilled: str | None,
     ) -> None:
-        self._steps, self._kind, self._catalogue = steps, kind, catalogue
+        self.steps, self._kind, self._catalogue = steps, kind, catalogue
         self._distilled = distilled
         self._item_seq, self._target_seq = torch.zeros_like(item_seq), torch.zeros_like(item_seq)
         options: dict[str, Any] = {"device": item_seq.device}
@@ -189,8 +191,10 @@ class _Recording:
         self._generator = seeded(item_seq.device, 0)
         self._named = {f"network.{n}": p for n, p in steps.network.named_parameters()}
         self._parameters = [p for p in self._named.values() if p.requires_grad]
+        for name, parameter in self._named.items():
+            if name not in steps.buffers:
+                steps.buffers[name] = torch.empty_like(parameter)
         self.graph: Graph | None = None
-        self.n_replays = 0
 
     def fill(
         self,
@@ -224,13 +228,16 @@ class _Recording:
         aliases: dict[str, Tensor] = {
             name: nn.Parameter(p.detach(), p.requires_grad) for name, p in self._named.items()
         }
-        terms, parts = functional_call(_Step(self._steps.network, self._score), aliases, ())
-        learned = [alias for alias in aliases.values() if alias.requires_grad]
-        gradients = torch.autograd.grad(terms.sum(), learned, allow_unused=True)
-        return terms.detach(), parts, list(gradients)
+        terms, parts = functional_call(_Step(self.steps.network, self._score), aliases, ())
+        learned = {name: alias for name, alias in aliases.items() if alias.requires_grad}
+        found = torch.autograd.grad(terms.sum(), [*learned.values()], allow_unused=True)
+        known = {name: gradient for name, gradient in zip(learned, found) if gradient is not None}
+        gradients = {name: self.steps.buffers[name] for name in known}
+        torch._foreach_copy_([*gradients.values()], [*known.values()])
+        return terms.detach(), parts, [gradients.get(name) for name in learned]
 
     def _score(self) -> tuple[Tensor, dict[str, Tensor]]:
-        steps = self._steps
+        steps = self.steps
         where = positions_at(self._target_seq, self._row, self._position, self._real)
         dtype = self._kind.precision
         kind = self._item_seq.device.type
@@ -258,7 +265,7 @@ class _Recording:
     def launch(self) -> Tensor:
         """Launch the step: its terms, which the next will overwrite."""
         assert self.graph is not None
-        self.n_replays += 1
+        self.steps.n_launches += 1
         self.graph.replay()
         return self.terms
 
@@ -281,13 +288,13 @@ class _Replay(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, recording: _Recording, *parameters: Tensor) -> Tensor:
         terms = recording.launch().clone()
-        ctx.recording, ctx.number = recording, recording.n_replays
+        ctx.recording, ctx.number = recording, recording.steps.n_launches
         return terms
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         recording: _Recording = ctx.recording
-        if recording.n_replays != ctx.number:
+        if recording.steps.n_launches != ctx.number:
             raise RuntimeError(
                 "Another step was computed since, and took the place of this one's gradient. "
                 "Call backward after each step, or set cuda_graph: False."

@@ -139,10 +139,12 @@ def test_a_change_of_the_weights_is_seen():
 
 
 @pytest.mark.usefixtures("as_if_on_a_gpu")
-def test_a_gradient_that_was_overwritten_is_none():
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_gradient_that_was_overwritten_is_none(number):
     recommender = drawn()
     trained(recommender)
-    first, second = (sum(recommender.calculate_loss(batch_of(windows, BATCHES[0]))) for _ in "ab")
+    batches = batch_of(windows, BATCHES[0]), batch_of(windows, BATCHES[number])
+    first, second = (sum(recommender.calculate_loss(batch)) for batch in batches)
     second.backward()
     with pytest.raises(RuntimeError, match="Call backward after each step"):
         first.backward()
