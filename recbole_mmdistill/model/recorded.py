@@ -70,7 +70,9 @@ class RecordedSteps:
         self.network, self.objective, self.sampler = network, objective, sampler
         self._can_record = True
         self.n_launches = 0
+        self._options: list[Any] = []
         self.clear()
+        self.look()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RecordedSteps:
         return RecordedSteps(
@@ -78,8 +80,16 @@ class RecordedSteps:
         )
 
     def look(self) -> None:
-        """Look at the parts anew, as is done when training begins or goes on."""
+        """Look at the parts anew, as is done when training begins or goes on.
+
+        If somebody has changed one, for example a probability of dropout, all recordings are
+        forgotten.
+        """
         self._modules = [*self.network.modules(), *self.objective.modules()]
+        options = [(id(module), _options_of(module)) for module in self._modules]
+        if options != self._options:
+            self.clear()
+            self._options = options
         self._is_known = (
             self.objective.is_fused
             and all(_is_ours(type(part)) for part in (self.sampler, *self._modules))
@@ -89,10 +99,9 @@ class RecordedSteps:
 
     def clear(self) -> None:
         """Forget all recordings: what they read or write is somewhere else now."""
-        self.look()
         self._seen: Counter[_Kind] = Counter()
         self._recordings: dict[_Kind, _Recording] = {}
-        self._places: tuple[int, ...] = ()
+        self._places: list[tuple[int, bool]] = []
         self.buffers: dict[str, Tensor] = {}  # of gradients, which all recordings leave there
 
     def __call__(
@@ -164,7 +173,7 @@ class RecordedSteps:
 
     def _forget_if_moved(self) -> None:
         every = (p for module in self._modules for p in module._parameters.values())
-        places = tuple(p.data_ptr() for p in every if p is not None)
+        places = [(p.data_ptr(), p.requires_grad) for p in every if p is not None]
         if places != self._places:
             self.clear()
             self._places = places
@@ -355,6 +364,14 @@ def filled_size(n: int) -> int:
     """The next of a few sizes, at most a sixteenth above ``n``."""
     granule = max(1, 2 ** (n.bit_length() - 1) // _GRANULES)
     return -(-n // granule) * granule
+
+
+def _options_of(module: nn.Module) -> dict[str, Any]:
+    """Plain values that a module was made with."""
+    plain = (bool, int, float, str, type(None))
+    values = {name: value for name, value in vars(module).items() if isinstance(value, plain)}
+    values.pop("training", None)
+    return values
 
 
 def _is_ours(kind: type) -> bool:

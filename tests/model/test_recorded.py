@@ -139,6 +139,17 @@ def test_a_change_of_the_weights_is_seen():
 
 
 @pytest.mark.usefixtures("as_if_on_a_gpu")
+def test_a_change_of_an_option_is_seen_from_the_next_epoch_on():
+    recommender, other = drawn(), drawn(cuda_graph=False)
+    for each in (recommender, other):
+        trained(each)
+        each.network.repeat_bias.rate = 1.0
+        each.network.id_embedding.weight.requires_grad_(False)
+        each.train()
+    torch.testing.assert_close(trained(recommender), trained(other), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("as_if_on_a_gpu")
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_gradient_that_was_overwritten_is_none(number):
     recommender = drawn()
@@ -163,6 +174,7 @@ class TestNothingIsRecorded:
 
         recommender = drawn()
         recommender.network.item_encoder.mine = Mine()
+        recommender.train()
         trained(recommender)
         assert not recommender._recorded._recordings
 
