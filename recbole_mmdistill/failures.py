@@ -23,7 +23,14 @@ _NO_MEMORY = (
 )
 _EXTRAS = {"matplotlib": '"recbole-mmdistill[benchmark]"'}
 # Packages that are installed by another name than they are imported by.
-_PACKAGES = {"faiss": "faiss-cpu", "sklearn": "scikit-learn", "community": "python-louvain"}
+_PACKAGES = {
+    "PIL": "pillow",
+    "community": "python-louvain",
+    "faiss": "faiss-cpu",
+    "markupsafe": "jinja2",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 _LONGEST = 300  # characters of a message that is passed on
 
 

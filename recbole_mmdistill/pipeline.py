@@ -258,12 +258,15 @@ def run(
     """
     from logging import getLogger
 
+    from .checkpoint.file import check_regular
     from .integration.config import make_config
     from .integration.logs import start_log
 
     started = time.time()
     config = make_config(model, dataset, settings, config_files)
     check_surroundings(config)
+    if resume not in (None, "auto"):
+        check_regular(Path(resume))
     log = start_log(config, verbose)
     logger = getLogger()
     logger.info(config)

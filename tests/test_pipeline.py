@@ -161,3 +161,9 @@ def test_wandb_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "wandb", None)
     with pytest.raises(UserError, match="wandb is not installed: `pip install wandb`"):
         run_request(request(log_wandb=True))
+
+
+def test_a_checkpoint_that_is_not_there_is_said_before_anything_is_loaded(monkeypatch):
+    monkeypatch.setattr("recbole_mmdistill.pipeline.prepare", None)
+    with pytest.raises(UserError, match=r"There is no checkpoint none\.pth"):
+        run("IDMMDistill", "small", SMALL, resume="none.pth")

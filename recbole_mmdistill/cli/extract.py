@@ -159,7 +159,8 @@ def describe(summary: Summary, modality: str) -> str:
     ]
     if summary.unused:
         lines.append(f"{summary.unused} files of the folder are named after no item")
-    lines.append(f"Wrote {summary.output}; the items without features are in {summary.report}")
+    lacking = f"; the items without features are in {summary.report}"
+    lines.append(f"Wrote {summary.output}{lacking * (summary.done < summary.items)}")
     return "\n".join(lines)
 
 

@@ -75,5 +75,5 @@ def main(words: Sequence[str]) -> None:
     from ..poc import Request, prove
 
     reading = reading_of(given)
-    page = prove(Request(**given, text=text, reading=reading))
+    page = prove(Request(**given, text=text, reading=reading, words=tuple(words)))
     print(f"Written: {page}")

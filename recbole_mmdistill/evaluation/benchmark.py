@@ -80,6 +80,9 @@ def benchmark(
         chosen = _only(plan, only)
         _check_settings(chosen, plan_file)
         left_out = _find_missing_data(chosen)
+        if not _without(chosen, left_out).studies:
+            error = next(iter(left_out.values()))
+            raise UserError(f"None of the data sets is there. {error.what}", error.remedy)
     with alone_in(Path(folder), "--out"):
         if jobs:
             failed = run_plan(_without(chosen, left_out), results, jobs, threads, renew)

@@ -57,8 +57,8 @@ def summary_table(results: Results, study: Study, variant: str) -> Table:
 
 def quality_table(results: Results, dataset: str, found: Found, variant: str) -> Table:
     """All models of a study on a dataset, each against ours."""
-    ours, best = our_model(results.plan, found), _best_baseline(results.plan, found)
     ranked = _having(found, variant)
+    ours, best = our_model(results.plan, found), _best_baseline(results.plan, ranked, variant)
     gains = results.gains(ours, ranked, variant)
     rows = []
     for name, result in ranked.items():
@@ -150,9 +150,9 @@ def _having(found: Found, variant: str) -> dict[str, Result]:
     return {name: it for name, result in found.items() if (it := result.having(variant))}
 
 
-def _best_baseline(plan: Plan, found: Found) -> str | None:
+def _best_baseline(plan: Plan, found: Found, variant: str = WHOLE) -> str | None:
     baselines = [name for name in found if plan.models[name].kind == "baseline"]
-    return max(baselines, key=lambda name: found[name].by_seed().mean(), default=None)
+    return max(baselines, key=lambda name: found[name].by_seed(NDCG, variant).mean(), default=None)
 
 
 def _places(models: Sequence[str] | Found, ours: str | None) -> frozenset[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -95,6 +96,17 @@ def find_features(
             f"feature_path is {feature_path}, where there is neither {name}.safetensors nor "
             f"{name}.npy.",
             f"{_HOW}{near(f'{name}.safetensors', os.listdir(feature_path))}.",
+        )
+    if re.search(r"[\[\],\s]", modality):
+        raise UserError(
+            f"modalities has {modality!r}, which is no name.",
+            "Write a list in brackets, for example --modalities=[text,image].",
+        )
+    there = modalities_of(dataset, [folder, shipped()])
+    if modality not in _USUAL and near(modality, [*_USUAL, *there]):
+        raise UserError(
+            f"{dataset} has no features {modality!r}.",
+            f"Features of it are {', '.join(there) or 'none'}{near(modality, [*_USUAL, *there])}.",
         )
     return open_features(folder / f"{name}.safetensors")  # says how to make it
 

@@ -232,8 +232,7 @@ def _open(path: Path) -> Any:
         raise UserError(
             f"There is no feature file {path}.",
             f"Make it with `recbole-mm extract --dataset={dataset} --modality={modality} "
-            f"--output={path}` (with --help it lists the other options), or say in feature_path "
-            "where it lies.",
+            "--encoder=...` (see its --help), or say in feature_path where it lies.",
         )
     try:
         return safe_open(path, "pt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,6 +65,9 @@ _LACKING = {
     "nearly_known": "of these, known if zeros before an id, .0 behind it and outer spaces did not "
     "count",
 }
+
+
+_AMOUNT = re.compile(r"(?i)\b(qty|quantity|amount|count|units?|menge|anzahl|stück)\b|数量|個数")
 
 
 class Report:
@@ -203,6 +207,14 @@ class Report:
         lines = []
         if self.statistics["duplicates"]:
             lines.append("  --dedupe keeps one row of each user and item")
+        read = {pick.column for pick in self._picks.values()}
+        amounts = [
+            name
+            for number, name in enumerate(self._layout.interactions.names)
+            if number not in read and _AMOUNT.search(name)
+        ]
+        if amounts:
+            lines.append(f"  the column {amounts[0]} is not read: a row counts once")
         if not self._layout.name and (lines or self.statistics["ties_in_time"]):
             lines.append("  returns count as purchases, unless you leave them out of the file")
         return lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ SETTINGS = "train.yaml"
 _KEPT = ("data_path", "MAX_ITEM_LIST_LENGTH", "eval_args")
 
 
-def write_commands(output: Path, report: Mapping[str, Any], modalities: list[str]) -> list[str]:
+def write_commands(
+    output: Path, report: Mapping[str, Any], modalities: list[str], words: Sequence[str] = ()
+) -> list[str]:
     """Give the command lines to go on with, and write the settings that they train with.
 
     Parameters
@@ -27,17 +29,23 @@ def write_commands(output: Path, report: Mapping[str, Any], modalities: list[str
         Has the verdict, the settings and the dataset.
     modalities : list of str
         That have features.
+    words : sequence of str
+        Of the command that made the report.
 
     Returns
     -------
     list of str
-        To train, explain, export and serve. Where no model is recommended, none is trained.
+        To train, explain, export and serve. Where no model is recommended, the same command with
+        more time, if it was one.
     """
     stage = report["verdict"]["recommended"]
     if stage not in (SASREC, ID, ALL, *modalities):
-        again = {"dataset": report["dataset"], "data_path": report["settings"]["data_path"]}
-        words = [f"--{name}={value}" for name, value in {**again, "output": output}.items()]
-        return [shlex.join(["recbole-mm", "poc", *words, "--budget=2h"])]
+        kept = [
+            word
+            for word, before in zip(words, ["", *words])
+            if not word.startswith("--budget") and before != "--budget"
+        ]
+        return [shlex.join(["recbole-mm", "poc", *kept, "--budget=2h"])] if words else []
     settings = {name: report["settings"][name] for name in _KEPT}
     model = "SASRec" if stage == SASREC else "IDMMDistill"
     if stage == SASREC:

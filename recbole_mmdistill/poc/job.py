@@ -17,7 +17,7 @@ from .encoding import NONE, make_image, make_text
 from .health import text_fields
 from .inputs import PAGE, REPORT, STEPS, check_inputs, inputs_of, stamps, write_inputs
 from .measuring import Work, measure
-from .page import render
+from .page import missing_lines, render, verdict_lines
 from .sample import read_sample
 from .steps import Steps
 
@@ -62,6 +62,8 @@ class Request:
         Of the page: ``en`` or ``ja``.
     evidence : bool
         Whether what-ifs, costs, examples and further seeds are made, too: a verdict needs none.
+    words : tuple of str
+        Of the command, for the report to say it again; none: it was called from Python.
     """
 
     output: Path
@@ -84,6 +86,7 @@ class Request:
     budget: float = 1800.0
     language: str = "en"
     evidence: bool = True
+    words: tuple[str, ...] = ()
 
 
 def prove(request: Request, say: Callable[[str], Any] = print) -> Path:
@@ -114,12 +117,16 @@ def prove(request: Request, say: Callable[[str], Any] = print) -> Path:
         try:
             work = _begin(request, steps, inputs)
             write_inputs(request.output, inputs)
+            for line in missing_lines(work.found, request.language):
+                say(line)
             report = measure(work)
         finally:
             steps.close()
         write_json(request.output / REPORT, report)
         page = request.output / PAGE
         write_text(page, render(report, request.language))
+    for line in verdict_lines(report, request.language):
+        say(line)
     return page
 
 
@@ -186,6 +193,7 @@ def _begin(request: Request, steps: Steps, made_of: dict[str, Any]) -> Work:
         image=picture_field,
         fields=fields,
         evidence=request.evidence,
+        words=request.words,
     )
 
 

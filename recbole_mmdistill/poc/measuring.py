@@ -57,6 +57,8 @@ class Work:
         Columns of texts.
     evidence : bool
         Whether what-ifs, costs, examples and further seeds are made, too.
+    words : tuple of str
+        Of the command.
     """
 
     output: Path
@@ -68,6 +70,7 @@ class Work:
     image: str | None
     fields: list[str]
     evidence: bool
+    words: tuple[str, ...] = ()
 
     @property
     def modalities(self) -> list[str]:
@@ -150,7 +153,7 @@ def measure(work: Work) -> dict[str, Any]:
         spent=steps.spent,
         common=work.common,
     )
-    lines = write_commands(work.output, report, work.modalities)
+    lines = write_commands(work.output, report, work.modalities, work.words)
     return {**report, "commands": lines}
 
 

@@ -12,6 +12,7 @@ import yaml
 from .. import pages
 from ..pages import Picture
 from . import verdict
+from .encoding import NONE
 
 LANGUAGES = ("en", "ja")
 _UNFINISHED = " †"
@@ -105,6 +106,22 @@ def render(report: Mapping[str, Any], language: str) -> str:
         commands=report["commands"],
         trains=len(report["commands"]) > 1,
     )
+
+
+def verdict_lines(report: Mapping[str, Any], language: str) -> list[str]:
+    """Give the sentences of the verdict alone."""
+    t = Texts(language)
+    return [t(key, **values) for key, values in report["verdict"]["sentences"]]
+
+
+def missing_lines(found: Mapping[str, Mapping[str, str]], language: str) -> list[str]:
+    """Say of each modality without features why it has none."""
+    t = Texts(language)
+    return [
+        f"{t.name(name)}: {t('because', reason=of['encoder'])}"
+        for name, of in found.items()
+        if of["how"] == NONE
+    ]
 
 
 def _percent(share: float) -> str:

@@ -203,6 +203,8 @@ def _tell_errors(app: FastAPI) -> None:
                 "The request does not say that its body is JSON.",
                 "Send the header `Content-Type: application/json`.",
             )
+        if first["type"] == "extra_forbidden":
+            return _problem(422, f"{where} is nothing that can be asked for.", _DOCUMENTATION)
         reason = first["msg"].removeprefix("Value error, ")
         seen = "" if isinstance(first["input"], (dict, list)) else f", not {show(first['input'])}"
         return _problem(422, f"{where}: {reason}{seen}.", _DOCUMENTATION)

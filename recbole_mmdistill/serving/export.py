@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -259,6 +260,8 @@ def _write_encoder(
     length = torch.ones(len(vectors), dtype=torch.long)
     n_histories = torch.export.Dim("n_histories", min=1, max=2**20)
     seq_len = torch.export.Dim("seq_len", min=1, max=longest) if longest > 1 else None
+    # It tells every operator that it does not compute beforehand.
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from ..errors import UserError
 from ..features import FeatureInfo, FeatureSource, open_features, take_items
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .new_items import Request
 
 
+_SHOWN = 3  # inputs of no use
 _WITHOUT = {True: "gets ready-made vectors", False: "has no pictures"}
 
 
@@ -187,7 +189,7 @@ def _encode(
     request: Request, inputs: Inputs, encoder: Encoder, info: FeatureInfo, scratch: Path
 ) -> Made:
     from ..features.extraction import again, extract
-    from ..features.extraction.job import NothingEncoded
+    from ..features.extraction.job import NothingEncoded, report_path
 
     again.check_same(again.info_of(info.modality, inputs, encoder), info)
     n_items, batch_size = len(inputs.item_tokens), request.encoders.batch_size
@@ -196,7 +198,16 @@ def _encode(
     try:
         done = extract(info.modality, inputs, encoder, output, batch_size, n_workers)
     except NothingEncoded as nothing:
-        return Made(None, n_items, n_items - nothing.n_failed, nothing.n_failed)
+        n_failed = nothing.n_failed
+        return Made(None, n_items, n_items - n_failed, n_failed, _reasons(report_path(output)))
     # The folder is cleared away before they are used.
     features = take_items(open_features(output), inputs.item_tokens)
-    return Made(features, n_items, done.missing, done.failed)
+    return Made(features, n_items, done.missing, done.failed, _reasons(done.report))
+
+
+def _reasons(report: Path) -> str:
+    """Say of the first inputs that are of no use why they are."""
+    table = pd.read_csv(report, sep="\t", dtype=str, keep_default_na=False)
+    failed = table[table["status"] == "failed"].head(_SHOWN)
+    each = (f"{r.item_id} ({r.input}): {r.reason}" for r in failed.itertuples())
+    return "; ".join(each) + "." if len(failed) else ""

@@ -252,6 +252,17 @@ def test_wrong_settings_are_said_before_anything_runs(capfd):
     assert not Path("out").exists()
 
 
+def test_nothing_is_written_where_no_data_set_is_there(capfd):
+    Path("plan.yaml").write_text("""\
+datasets: {elsewhere: {modalities: []}}
+models: {SASRec: {kind: baseline, model: SASRec}}
+studies: {One: {models: [SASRec], seeds: [1]}}
+""")
+    assert main(["benchmark", "plan.yaml", "--out", "out"]) == 2
+    assert "None of the data sets is there. There is no" in capfd.readouterr().err
+    assert not Path("out").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

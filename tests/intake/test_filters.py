@@ -76,6 +76,12 @@ def test_rows_that_look_alike_get_a_hint(capsys):
     assert "--dedupe keeps" not in capsys.readouterr().out
 
 
+def test_a_column_of_amounts_is_said_not_to_be_read(capsys):
+    Path("orders.csv").write_text("user,item,time,Qty\na,x,1,-1\nb,x,2,3\n")
+    assert main(["import", "orders.csv", "--data_path=dataset"]) == 0
+    assert "  the column Qty is not read: a row counts once\n" in capsys.readouterr().out
+
+
 def filtered(rows, dedupe, keep_last, min_user, min_item):
     """The same, in the plainest way."""
     rows = sorted(rows, key=lambda row: row[2])

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from recbole_mmdistill.cli import main
+from recbole_mmdistill.poc.commands import write_commands
+from recbole_mmdistill.poc.page import missing_lines
 
 HOSTILE = "<script>alert(1)</script>"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -126,3 +128,21 @@ def test_users_with_one_purchase_teach_nothing(capsys):
     Path("products.csv").write_text("sku,title\np1,tea\n")
     assert prove() == 2
     assert "0 users of" in capsys.readouterr().err
+
+
+def test_where_it_cannot_tell_the_same_words_are_to_be_said_with_more_time():
+    report = {"verdict": {"recommended": None}}
+    words = ["my orders.csv", "--user=c", "--images=photos", "--budget", "90s", "--output=poc"]
+    assert write_commands(Path("poc"), report, [], words) == [
+        "recbole-mm poc 'my orders.csv' --user=c --images=photos --output=poc --budget=2h"
+    ]
+    assert write_commands(Path("poc"), report, []) == []
+
+
+def test_the_terminal_hears_why_a_source_is_left_out():
+    found = {
+        "text": {"how": "encoded", "encoder": "MiniLM"},
+        "image": {"how": "none", "encoder": "no_image_encoder"},
+    }
+    (line,) = missing_lines(found, "en")
+    assert line == "pictures: there is no image encoder on this machine, and none was named."

@@ -298,7 +298,7 @@ def test_rows_that_are_not_taken_are_counted(words, capsys):
     assert "knows already, left as they are: 1." in said
     assert "Items added: 1." in said
     assert "text: 1 of 3, without: 2." in said
-    assert "image: 1 of 3, without: 1, of no use: 1." in said
+    assert "image: 1 of 3, without: 1, of no use: 1. n8 (n8.jpg): " in said
     assert "be recommended: 2 ('n9', 'n8')." in said
 
 

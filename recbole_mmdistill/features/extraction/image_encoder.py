@@ -183,6 +183,8 @@ def image_encoder(
     """
     if "/" not in encoder and not Path(encoder).is_dir():
         return TimmEncoder(encoder, weights, crop_mode=crop_mode, **settings)
+    if not Path(encoder).is_dir() and encoder.startswith((".", "/", "~")):
+        raise UserError(f"There is no folder {encoder}.", "Give --encoder the folder of a model.")
     for option, value in (("--weights", weights), ("--crop_mode", crop_mode)):
         if value is not None:
             raise UserError(
