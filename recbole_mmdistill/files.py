@@ -121,20 +121,15 @@ def check_writable(folder: str | Path, option: str) -> None:
 
 
 @contextmanager
-def alone_in(folder: Path, option: str) -> Iterator[None]:
+def alone_in(folder: Path, taken: UserError) -> Iterator[None]:
     """Be the only process that works in a folder, for as long as the block lasts.
 
     Parameters
     ----------
     folder : Path
         Made as needed; removed again if the block leaves it empty.
-    option : str
-        What named it, for the message.
-
-    Raises
-    ------
-    UserError
-        Another process is there.
+    taken : UserError
+        Raised if another process is there, see :func:`is_taken`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     here = os.open(folder, os.O_RDONLY)
@@ -142,17 +137,24 @@ def alone_in(folder: Path, option: str) -> Iterator[None]:
         try:
             fcntl.flock(here, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(
-                f"{option} is {folder}, where another process is at work.",
-                "Wait until it has ended, or name another folder.",
-            ) from None
+            raise taken from None
         except OSError:  # a file system without locks
             pass
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # while it is locked: it may be empty and another's by then
+                folder.rmdir()
     finally:
         os.close(here)
-        with suppress(OSError):
-            folder.rmdir()
+
+
+def is_taken(folder: Path, option: str) -> UserError:
+    """Give the error of a folder, named by an option, in which another process works."""
+    return UserError(
+        f"{option} is {folder}, where another process is at work.",
+        "Wait until it has ended, or name another folder.",
+    )
 
 
 def _nearest(folder: str | Path) -> Path:

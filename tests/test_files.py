@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from recbole_mmdistill.errors import UserError
-from recbole_mmdistill.files import alone_in, check_room, replacing, write_json, write_text
+from recbole_mmdistill.files import (
+    alone_in,
+    check_room,
+    is_taken,
+    replacing,
+    write_json,
+    write_text,
+)
 
 WRITES = """
 import time
@@ -80,18 +87,26 @@ def test_values_that_json_does_not_know_lose_nothing(tmp_path):
 
 
 def test_one_process_at_a_time_works_in_a_folder():
-    with alone_in(Path("poc"), "--output"):
+    with alone_in(Path("poc"), is_taken(Path("poc"), "--output")):
         write_text(Path("poc/report.json"), "{}")
         with (
             pytest.raises(UserError, match=r"--output is poc, where another process is at work"),
-            alone_in(Path("poc"), "--output"),
+            alone_in(Path("poc"), is_taken(Path("poc"), "--output")),
         ):
             pass
-    with alone_in(Path("poc"), "--output"):
+    with alone_in(Path("poc"), is_taken(Path("poc"), "--output")):
         assert Path("poc/report.json").exists()
 
 
 def test_a_folder_in_which_nothing_was_made_is_not_left():
-    with pytest.raises(UserError), alone_in(Path("a/poc"), "--output"):
+    with pytest.raises(UserError), alone_in(Path("a/poc"), is_taken(Path("a/poc"), "--output")):
         raise UserError("The orders cannot be read.", "Give others.")
     assert not Path("a/poc").exists()
+
+
+def test_who_comes_second_leaves_the_first_s_empty_folder():
+    taken = is_taken(Path("poc"), "--output")
+    with alone_in(Path("poc"), taken):
+        with pytest.raises(UserError), alone_in(Path("poc"), taken):
+            pass
+        assert Path("poc").is_dir()

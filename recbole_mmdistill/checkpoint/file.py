@@ -126,9 +126,8 @@ def peek(path: str | Path) -> dict[str, Any]:
 
     def read_data() -> Any:
         with safe_open(path, framework="pt") as file:
-            metadata = {**file.metadata()}
-            metadata.pop(_CHECKSUM, None)
-            return decode_plain(file.get_tensor(DATA)) if metadata == FORMAT else None
+            is_ours = _format_of(file.metadata() or {}) == FORMAT
+            return decode_plain(file.get_tensor(DATA)) if is_ours else None
 
     check_regular(Path(path))
     value = _guarded(path, read_data)
@@ -158,6 +157,10 @@ def check_regular(path: Path) -> None:
             f"{path} is no file but a folder, a pipe or a device.",
             "Give the path of a .pth file that a run saved.",
         )
+
+
+def _format_of(metadata: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in metadata.items() if name != _CHECKSUM}
 
 
 def _bytes(tensor: torch.Tensor) -> memoryview:
@@ -201,14 +204,13 @@ def _checked_head(path: str | Path, data: bytes) -> bytes:
     metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
     if metadata.get("format") != FORMAT["format"]:
         raise UserError(f"{path} is a safetensors file but no checkpoint.", _WHOLE)
-    checksum = metadata.pop(_CHECKSUM, None)
-    if metadata != FORMAT:
+    if _format_of(metadata) != FORMAT:
         raise UserError(
             f"{path} has format version {metadata.get('version')!r}, but only version "
             f"{FORMAT['version']} can be read.",
             "Update recbole_mmdistill.",
         )
-    if checksum not in (None, f"{zlib.crc32(memoryview(data)[8 + size :]):08x}"):
+    if metadata.get(_CHECKSUM) not in (None, f"{zlib.crc32(memoryview(data)[8 + size :]):08x}"):
         raise UserError(f"{path} is damaged: its bytes are not those that were saved.", _WHOLE)
     return data
 

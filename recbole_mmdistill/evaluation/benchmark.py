@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..datasets import dataset_folder
 from ..errors import UserError, near
 from ..features.locate import PRELOADED, check_feature_path, find_features
-from ..files import alone_in
+from ..files import alone_in, is_taken
 from ..settings import check_settings
 from .document import Table
 from .plan import Plan, Trial
@@ -83,7 +83,7 @@ def benchmark(
         if not _without(chosen, left_out).studies:
             error = next(iter(left_out.values()))
             raise UserError(f"None of the data sets is there. {error.what}", error.remedy)
-    with alone_in(Path(folder), "--out"):
+    with alone_in(Path(folder), is_taken(Path(folder), "--out")):
         if jobs:
             failed = run_plan(_without(chosen, left_out), results, jobs, threads, renew)
         tables = write_report(results)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from ..datasets import SHIPPED_BY_RECBOLE
 from ..errors import UserError
+from ..files import alone_in
 from .interactions import SPLITS
 
 _NAME = re.compile(r"\w[\w.-]*")
@@ -96,7 +96,8 @@ def destination(dataset: str, data_path: Path, overwrite: bool) -> Iterator[Dest
     new = [path for path in (data_path, *data_path.parents) if not path.exists()]
     try:
         data_path.mkdir(parents=True, exist_ok=True)
-        with _locked(workplace):
+        taken = f"Another import makes this dataset at the moment ({workplace})."
+        with alone_in(workplace, UserError(taken, "Wait for it.")):
             place = Destination(dataset, folder, workplace)
             try:
                 for path in (place.making, place.scratch):
@@ -133,22 +134,6 @@ def check_name(dataset: str) -> None:
 def _files(dataset: str) -> list[str]:
     parts = [f"{dataset}.{split}.inter" for split in SPLITS]
     return [f"{dataset}.inter", f"{dataset}.item", *parts, f"{dataset}.import.json"]
-
-
-@contextmanager
-def _locked(workplace: Path) -> Iterator[None]:
-    workplace.mkdir(exist_ok=True)
-    handle = os.open(workplace, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"Another import makes this dataset at the moment ({workplace}).", "Wait for it."
-            ) from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def _to_disk(path: Path) -> None:

@@ -47,6 +47,8 @@ class Objective(nn.Module):
     ----------
     is_fused : bool
         Whether they are.
+    distilled : str or None
+        Name of the distillation, whose weight changes from step to step.
     listeners : list of callable
         Each is told the :class:`ObjectiveValue` of every training step. Its tensors are read at
         once: a recorded step (:mod:`.recorded`) writes the next value in their place.
@@ -57,6 +59,7 @@ class Objective(nn.Module):
         self.losses = nn.ModuleDict(losses)
         kinds = [type(loss) for loss in losses.values()]
         self.is_fused = use_fused and _FUSED.issuperset(kinds) and len({*kinds}) == len(kinds)
+        self.distilled = next((n for n, x in losses.items() if isinstance(x, Distillation)), None)
         self.listeners: list[Callable[[ObjectiveValue], None]] = []
 
     def part_names(self) -> dict[str, list[str]]:

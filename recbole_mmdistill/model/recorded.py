@@ -22,7 +22,7 @@ from torch.func import functional_call
 
 from . import device
 from .candidates import CandidateSampler, Catalogue
-from .losses import Distillation, seeded
+from .losses import seeded
 from .network import Network
 from .objective import Objective, ObjectiveValue
 from .positions import Positions, positions_at
@@ -130,23 +130,20 @@ class RecordedSteps:
             return None
         self._forget_if_moved()
         weights = self.objective.weights_at(epoch)
-        distilled = next(
-            (n for n, loss in self.objective.losses.items() if isinstance(loss, Distillation)), None
-        )
-        fixed = tuple(weight for name, weight in weights.items() if name != distilled)
+        kd_weight = weights.pop(self.objective.distilled or "", 0.0)
         kind = _Kind(
             tuple(item_seq.shape),
             filled_size(len(positions.target)),
             device.lower_precision(item_seq),
-            fixed,
+            tuple(weights.values()),
         )
         self._seen[kind] += 1
         recording = self._recordings.get(kind)
         if recording is None:
             if self._seen[kind] <= _SEEN_BEFORE or len(self._recordings) >= _MOST:
                 return None
-            recording = _Recording(self, kind, item_seq, catalogue, distilled)
-        recording.fill(item_seq, target_seq, positions, weights.get(distilled or "", 0.0), step)
+            recording = _Recording(self, kind, item_seq, catalogue)
+        recording.fill(item_seq, target_seq, positions, kd_weight, step)
         if kind not in self._recordings:
             try:
                 recording.record(next((r.graph for r in self._recordings.values()), None))
@@ -183,15 +180,9 @@ class _Recording:
     """A step of one kind: its inputs, and what it leaves."""
 
     def __init__(
-        self,
-        steps: RecordedSteps,
-        kind: _Kind,
-        item_seq: Tensor,
-        catalogue: Catalogue,
-        distilled: str | None,
+        self, steps: RecordedSteps, kind: _Kind, item_seq: Tensor, catalogue: Catalogue
     ) -> None:
         self.steps, self._kind, self._catalogue = steps, kind, catalogue
-        self._distilled = distilled
         self._item_seq, self._target_seq = torch.zeros_like(item_seq), torch.zeros_like(item_seq)
         options: dict[str, Any] = {"device": item_seq.device}
         self._row, self._position = torch.zeros(2, kind.n_rows, dtype=torch.long, **options)
@@ -262,8 +253,8 @@ class _Recording:
                 generator=self._generator,
             )
             weights: dict[str, float | Tensor] = dict(steps.objective.weights_at(0.0))
-            if self._distilled is not None:
-                weights[self._distilled] = self._kd_weight
+            if steps.objective.distilled is not None:
+                weights[steps.objective.distilled] = self._kd_weight
             value = steps.objective.compute(scores, weights)
         return torch.stack(value.terms), value.parts
 

@@ -11,7 +11,7 @@ from .. import intake
 from ..datasets import dataset_folder
 from ..errors import UserError
 from ..features.pictures import PictureFolder
-from ..files import alone_in, check_writable, write_json, write_text
+from ..files import alone_in, check_writable, is_taken, write_json, write_text
 from ..intake.reading import AS_FOUND, Reading
 from .encoding import NONE, make_image, make_text
 from .health import text_fields
@@ -112,7 +112,7 @@ def prove(request: Request, say: Callable[[str], Any] = print) -> Path:
     _check(request)
     inputs = inputs_of(request)
     check_inputs(request.output, inputs)
-    with alone_in(request.output, "--output"):
+    with alone_in(request.output, is_taken(request.output, "--output")):
         steps = Steps(request.output / STEPS, request.budget, say)
         try:
             work = _begin(request, steps, inputs)

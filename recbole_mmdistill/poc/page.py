@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -87,10 +87,7 @@ def render(report: Mapping[str, Any], language: str) -> str:
         title=t("title", dataset=report["dataset"]),
         t=t,
         report=report,
-        spoken={
-            kind: [t(key, **values) for key, values in decided[kind]]
-            for kind in ("sentences", "collect", "risks")
-        },
+        spoken={kind: _spoken(decided[kind], t) for kind in ("sentences", "collect", "risks")},
         numbers=[
             (t(f"{key}_figure", **values), t(key, **values)) for key, values in decided["numbers"]
         ],
@@ -110,18 +107,18 @@ def render(report: Mapping[str, Any], language: str) -> str:
 
 def verdict_lines(report: Mapping[str, Any], language: str) -> list[str]:
     """Give the sentences of the verdict alone."""
-    t = Texts(language)
-    return [t(key, **values) for key, values in report["verdict"]["sentences"]]
+    return _spoken(report["verdict"]["sentences"], Texts(language))
 
 
 def missing_lines(found: Mapping[str, Mapping[str, str]], language: str) -> list[str]:
     """Say of each modality without features why it has none."""
     t = Texts(language)
-    return [
-        f"{t.name(name)}: {t('because', reason=of['encoder'])}"
-        for name, of in found.items()
-        if of["how"] == NONE
-    ]
+    lacking = {name: of["encoder"] for name, of in found.items() if of["how"] == NONE}
+    return [f"{t.name(name)}: {t(f'reason_{reason}')}" for name, reason in lacking.items()]
+
+
+def _spoken(said: Sequence[tuple[str, Mapping[str, Any]]], t: Texts) -> list[str]:
+    return [t(key, **values) for key, values in said]
 
 
 def _percent(share: float) -> str:
