@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..integration.config import make_config
 from ..integration.training import to_device
 from ..model import losses
+from ..model.device import tiny_numbers_as_zero
 from ..pipeline import prepare
 from . import report
 from .synthetic import shop_settings
@@ -100,12 +101,13 @@ class Training:
     def step(self, batch: Any, begin: Callable[[str], None] = lambda part: None) -> None:
         """Train on a batch; ``begin`` is told the name of each part as it begins."""
         begin("candidates and rest")
-        self.optimizer.zero_grad()
-        losses = self.model.calculate_loss(batch)
-        begin("loss")
-        torch.stack([*losses] if isinstance(losses, tuple) else [losses]).sum().backward()
-        begin("optimiser")
-        self.optimizer.step()
+        with tiny_numbers_as_zero():  # as in an epoch
+            self.optimizer.zero_grad()
+            losses = self.model.calculate_loss(batch)
+            begin("loss")
+            torch.stack([*losses] if isinstance(losses, tuple) else [losses]).sum().backward()
+            begin("optimiser")
+            self.optimizer.step()
 
     @contextmanager
     def parts(self, begin: Callable[[str], None]) -> Iterator[None]:

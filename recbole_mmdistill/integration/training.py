@@ -23,9 +23,12 @@ def epoch_of_ours(
     the host has given it the next. Only models of this package, trained by one process, are
     trained otherwise (:func:`train_epoch`).
     """
-    if not _is_ours(self) or args or kwargs.keys() - {"show_progress"}:
-        return original(self, train_data, epoch_idx, *args, **kwargs)
-    return train_epoch(self, train_data, epoch_idx, **kwargs)
+    from ..model.device import tiny_numbers_as_zero
+
+    with tiny_numbers_as_zero():
+        if not _is_ours(self) or args or kwargs.keys() - {"show_progress"}:
+            return original(self, train_data, epoch_idx, *args, **kwargs)
+        return train_epoch(self, train_data, epoch_idx, **kwargs)
 
 
 @extends(f"{_TRAINER}._build_optimizer")

@@ -140,7 +140,9 @@ def build_network(config: Mapping[str, Any], features: Mapping[str, Any], n_item
             alone="single_spec" not in config or config["single_spec"],
         )
         id_embedding = (RowEmbedding if in_rows else nn.Embedding)(n_items, widths[ID])
-        init_id_embedding(id_embedding, _sources_of_ids(config, source_embedding), std)
+        init_id_embedding(
+            id_embedding, _sources_of_ids(config, source_embedding), std, config["seed"]
+        )
     return Network(
         source_embedding=source_embedding,
         id_embedding=id_embedding,
@@ -183,8 +185,13 @@ def _takes_widths(item_encoder: str) -> bool:
 
 
 @torch.no_grad()
-def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], std: float) -> None:
+def init_id_embedding(
+    embedding: nn.Embedding, sources: list[SourceEmbedding], std: float, seed: int
+) -> None:
     """Draw an ID embedding, or let it begin with the mean of items' features.
+
+    Numbers that no feature fills are drawn. Were they 0, a few features that say nothing of who
+    buys what would put the IDs where training hardly gets them out.
 
     Parameters
     ----------
@@ -196,6 +203,8 @@ def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], s
         checkpoint will fill the embedding.
     std : float
         Standard deviation of the weights.
+    seed : int
+        Of what is drawn beside features.
     """
     weight = embedding.weight
     weight.normal_(std=std)
@@ -209,7 +218,12 @@ def init_id_embedding(embedding: nn.Embedding, sources: list[SourceEmbedding], s
             mean[item] = parts.sum(0) / known.sum(0).clamp(min=1)[:, None]
             is_known[item] = known.any(0)
         if is_known.any():
-            mean *= std / mean[is_known].std().clamp(min=1e-12)
+            is_filled = mean.any(0)
+            mean *= std / mean[is_known][:, is_filled].std().clamp(min=1e-12)
+            # Random numbers of its own: an item added later begins as if it had been there.
+            generator = torch.Generator().manual_seed(seed)
+            drawn = torch.randn(n_items, int((~is_filled).sum()), generator=generator)
+            mean[:, ~is_filled] = (std * drawn).to(on)
             torch.where(is_known[:, None], mean, weight, out=weight)
     weight[0] = 0
 
@@ -244,7 +258,10 @@ def start_of_ids(network: Network, config: Mapping[str, Any]) -> torch.Tensor:
         torch.manual_seed(config["seed"])
         start = nn.Embedding(weight.size(0), weight.size(1), device=weight.device)
         init_id_embedding(
-            start, _sources_of_ids(config, dict(sources.items())), config["initializer_range"]
+            start,
+            _sources_of_ids(config, dict(sources.items())),
+            config["initializer_range"],
+            config["seed"],
         )
     return start.weight.detach()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -32,3 +33,17 @@ def full_precision(tensor: Tensor) -> AbstractContextManager[Any]:
     if not torch.amp.is_autocast_available(kind):
         return nullcontext()
     return torch.autocast(kind, enabled=False)
+
+
+@contextmanager
+def tiny_numbers_as_zero() -> Iterator[None]:
+    """A ``with`` block in which this thread takes numbers below 1e-38 ("denormal") as 0.
+
+    A CPU needs up to a hundred times as long for one of them. Where histories say little, the
+    attention makes many: on random ones a step takes half as long with this.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

@@ -20,6 +20,7 @@ _RECBOLE = {
     "MAX_ITEM_LIST_LENGTH": 6,
     "device": torch.device("cpu"),
     "train_batch_size": 4,
+    "seed": 1,
 }
 
 
