@@ -122,7 +122,7 @@ def decide(scratch: Path, truth: str, seed: int, budget: float = _BUDGET) -> dic
     Returns
     -------
     dict
-        ``right``, ``outcomes`` and ``gains`` by source, ``epochs``, ``seeds`` and ``seconds``.
+        ``right``, ``outcomes`` and ``gains`` by source, ``seeds`` and ``seconds``.
     """
     request = Request(
         output=scratch / "poc",
@@ -142,7 +142,6 @@ def decide(scratch: Path, truth: str, seed: int, budget: float = _BUDGET) -> dic
         "right": is_right(truth, report),
         "outcomes": {name: of["outcome"] for name, of in report["verdict"]["sources"].items()},
         "gains": {name: [round(value, 4) for value in of] for name, of in gains.items()},
-        "epochs": report["plan"]["epochs"],
         "seeds": report["stages"]["id"]["seeds"],
         "seconds": report["plan"]["spent"],
     }
