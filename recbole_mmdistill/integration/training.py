@@ -21,7 +21,7 @@ def epoch_of_ours(
     trainer/trainer.py:201 reads every part of the loss of every step, searches it for NaN, and
     copies batches so that the copy is waited for. A GPU has done its work by then, and idles until
     the host has given it the next. Only models of this package, trained by one process, are
-    trained otherwise (:func:`train_epoch`).
+    trained otherwise (:func:`train_epoch`). On a CPU every model's denormal numbers count as 0.
     """
     from ..model.device import tiny_numbers_as_zero
 
