@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..version import SHARED_BEHAVIOUR
 from .lines import damaged, read_lines, write_lines
 from .plan import Trial
 from .ranking import WHOLE, hit, ndcg
@@ -178,14 +177,15 @@ def write(folder: Path, trials: Iterable[Measured]) -> None:
     write_lines(folder / FILE, _COLUMNS, (line for trial in in_order for line in trial.lines))
 
 
-def comparable(one: int, other: int, of_recbole: bool) -> bool:
+def comparable(one: int, other: int, unchanged_since: float) -> bool:
     """Whether what two behaviours made may be held against each other.
 
     Parameters
     ----------
     one, other : int
         The behaviours; 0 is all that is older than behaviours.
-    of_recbole : bool
-        Whether a model of RecBole's own is among the two, whose results change less often.
+    unchanged_since : float
+        The first behaviour that gives the results of today, of one of the models at least;
+        infinite where every behaviour gives its own.
     """
-    return one == other or (of_recbole and min(one, other) >= SHARED_BEHAVIOUR)
+    return one == other or min(one, other) >= unchanged_since

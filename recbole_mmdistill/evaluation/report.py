@@ -25,7 +25,8 @@ _MADE_BY = (
     "Each line says which version of this package made it, and in brackets which behaviour: a "
     "number that is raised whenever the same settings and seed give other results. Seeds of "
     "different behaviours are not joined, and models of different behaviours are not compared; "
-    "RecBole's own models only count as different where data or evaluation have changed. "
+    "RecBole's own models only count as different where data or evaluation have changed, models "
+    "without features where these or what IDs alone give have. "
     "`before 1` is all that is older than this number: whether the same code made all of it is "
     "not known."
 )

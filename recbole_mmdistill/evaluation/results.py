@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..integration.registration import MODELS
-from ..version import BEHAVIOUR
+from ..version import BEHAVIOUR, ID_BEHAVIOUR, SHARED_BEHAVIOUR
 from . import measured
 from .comparisons import Comparisons
 from .measured import Measured, comparable
@@ -33,14 +33,14 @@ class Result:
     ----------
     model : str
         Its name in the plan.
-    of_recbole : bool
-        Whether it is a model of RecBole's own.
+    unchanged_since : float
+        The first behaviour that gives its results of today; infinite where each gives its own.
     trials : tuple of Measured
         By seed.
     """
 
     model: str
-    of_recbole: bool
+    unchanged_since: float
     trials: tuple[Measured, ...]
 
     @property
@@ -51,7 +51,7 @@ class Result:
     def having(self, variant: str) -> Result | None:
         """The seeds whose targets were ranked by a variant; None if there are none."""
         trials = tuple(trial for trial in self.trials if variant in trial.variants())
-        return Result(self.model, self.of_recbole, trials) if trials else None
+        return Result(self.model, self.unchanged_since, trials) if trials else None
 
     def by_seed(self, measure: str = NDCG, variant: str = WHOLE, group: str = ALL) -> np.ndarray:
         """Mean of a measure over a group's rows, one number for each seed."""
@@ -153,8 +153,8 @@ class Results:
         """Whether a trial is to be run; with ``renew`` also if an older behaviour made it."""
         if trial.key not in self.trials:
             return True
-        made_by, of_recbole = self.trials[trial.key].behaviour, self._is_of_recbole(trial.model)
-        return renew and not comparable(made_by, BEHAVIOUR, of_recbole)
+        made_by = self.trials[trial.key].behaviour
+        return renew and not comparable(made_by, BEHAVIOUR, _unchanged_since(trial))
 
     def _choose_options(self) -> dict[tuple[str, str], int]:
         """The option set of each dataset and model with the best validation NDCG@10."""
@@ -166,20 +166,17 @@ class Results:
                 best[pair] = max(best.get(pair, found), found)
         return {pair: -options for pair, (_, options) in best.items()}
 
-    def _is_of_recbole(self, model: str) -> bool:
-        return self.plan.models[model].recbole not in MODELS
-
     def get(self, dataset: str, model: str, condition: str, seeds: Sequence[int]) -> Result | None:
         """Gather a model's seeds, of the newest behaviour alone; None if none is finished."""
         options = self.chosen.get((dataset, model), 0)
-        keys = [self.plan.trial(dataset, model, condition, options, seed).key for seed in seeds]
-        trials = [self.trials[key] for key in keys if key in self.trials]
+        planned = [self.plan.trial(dataset, model, condition, options, seed) for seed in seeds]
+        trials = [self.trials[trial.key] for trial in planned if trial.key in self.trials]
         if not trials:
             return None
-        of_recbole = self._is_of_recbole(model)
+        unchanged_since = _unchanged_since(planned[0])
         newest = max(trial.behaviour for trial in trials)
-        joined = (t for t in trials if comparable(t.behaviour, newest, of_recbole))
-        return Result(model, of_recbole, tuple(joined))
+        joined = (t for t in trials if comparable(t.behaviour, newest, unchanged_since))
+        return Result(model, unchanged_since, tuple(joined))
 
     def of_study(self, study: Study, dataset: str, condition: str = FULL) -> dict[str, Result]:
         """Results of a study's models on a dataset, by model; unfinished ones are left out."""
@@ -239,7 +236,13 @@ def our_model(plan: Plan, models: Iterable[str]) -> str | None:
 def _fit(one: Result, other: Result) -> bool:
     """Whether two results are of the same test rows, and of behaviours that compare."""
     rows = {trial["rows_id"] for result in (one, other) for trial in result.trials}
-    of_recbole = one.of_recbole or other.of_recbole
+    since = min(one.unchanged_since, other.unchanged_since)
     return len(rows) == 1 and all(
-        comparable(a.behaviour, b.behaviour, of_recbole) for a in one.trials for b in other.trials
+        comparable(a.behaviour, b.behaviour, since) for a in one.trials for b in other.trials
     )
+
+
+def _unchanged_since(trial: Trial) -> float:
+    if trial.spec["model"] not in MODELS:
+        return SHARED_BEHAVIOUR
+    return ID_BEHAVIOUR if trial.spec["settings"].get("modalities") == [] else np.inf

@@ -96,11 +96,13 @@ def build_network(config: Mapping[str, Any], features: Mapping[str, Any], n_item
     Network
     """
     std, whitening = config["initializer_range"], int(config["feature_whitening"])
+    normalize = config["feature_normalize"]
     name = config["item_encoder"]
     sources = ([ID] if config["use_id"] else []) + list(features)
     widths = _source_widths(config, sources, features)
     source_embedding = {
-        name: SourceEmbedding(table, widths[name], whitening) for name, table in features.items()
+        name: SourceEmbedding(table, widths[name], whitening, normalize)
+        for name, table in features.items()
     }
     given: dict[str, Any] = {"sources": sources}
     if not _takes_widths(name):

@@ -159,10 +159,15 @@ class SourceEmbedding(nn.Module):
         Width of the tokens.
     whitening_dim : int
         Components to keep, see :class:`Whitening`.
+    normalize : bool
+        Whether whitened vectors are scaled to length 1 before they are projected.
     """
 
-    def __init__(self, features: Features, hidden_size: int, whitening_dim: int) -> None:
+    def __init__(
+        self, features: Features, hidden_size: int, whitening_dim: int, normalize: bool = False
+    ) -> None:
         super().__init__()
+        self.normalize = normalize
         self.table = FeatureTable(features)
         self.whiten = Whitening(self.table.sample(_FIT_ROWS), whitening_dim)
         self.project = nn.Linear(self.whiten.width, hidden_size)
@@ -171,6 +176,8 @@ class SourceEmbedding(nn.Module):
     def forward(self, item: Tensor) -> SourceTokens:
         """Tokens of the items ``[n_items]``; the placeholder stands first where there are none."""
         values, mask = self.table.whitened(item, self.whiten)
+        if self.normalize:
+            values = F.normalize(values, dim=-1)
         tokens = self.project(values)
         missing = ~mask.any(dim=1)
         first = F.pad(missing[:, None], (0, mask.size(1) - 1))

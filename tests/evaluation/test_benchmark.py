@@ -12,7 +12,7 @@ from recbole_mmdistill.evaluation.ranking import ndcg
 from recbole_mmdistill.evaluation.results import Results
 from recbole_mmdistill.evaluation.rows import Rows
 from recbole_mmdistill.evaluation.store import Store
-from recbole_mmdistill.version import BEHAVIOUR, __version__
+from recbole_mmdistill.version import BEHAVIOUR, ID_BEHAVIOUR, __version__
 from tests.test_golden import write_dataset
 
 PLAN = """\
@@ -155,6 +155,20 @@ def test_a_model_of_recbole_is_compared_while_only_ours_has_changed(finished, mo
     text = report()
     assert "‡" not in text
     assert f"0.1.0 ({BEHAVIOUR + 1})" in text and f"0.1.0 ({BEHAVIOUR}) |" in text
+
+
+def test_ids_alone_are_compared_while_only_models_with_features_have_changed(finished):
+    _, store = finished
+    with_ids = PLAN.replace("\nconditions:", "\n  ID only: {modalities: []}\nconditions:")
+    Path("plan.yaml").write_text(with_ids.replace("[SASRec, IDMM", "[ID only, IDMM"))
+    plan = read_plan("plan.yaml")
+    record = store.read(of(plan, "IDMMDistill")[0].key, BEHAVIOUR)
+    for trial in of(plan, "ID only"):
+        store.write(trial.key, {**record, "behaviour": ID_BEHAVIOUR})
+    results = Results(plan, Path("out"))
+    assert not any(results.lacks(trial, renew=True) for trial in of(plan, "ID only"))
+    text = report()
+    assert "| ID only | 1.0000 (+0%) | " in text and "‡" not in text
 
 
 def test_seeds_of_different_behaviours_are_not_joined(finished):

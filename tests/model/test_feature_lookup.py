@@ -55,3 +55,12 @@ def test_reduced_features_have_any_width():
         assert reduced.shape == (N_ITEMS, dim)
         assert reduced[3].abs().sum() == 0
         assert reduced[2].abs().sum() > 0
+
+
+def test_normalized_features_have_length_1_before_they_are_projected():
+    embedding = SourceEmbedding(features(1, missing=[3]), 3, 3, normalize=True)
+    torch.nn.init.eye_(embedding.project.weight)
+    torch.nn.init.zeros_(embedding.project.bias)
+    tokens, _ = embedding(torch.tensor([1, 2, 3]))
+    torch.testing.assert_close(tokens[:2].norm(dim=-1), torch.ones(2, 1))
+    assert torch.equal(tokens[2, 0], embedding.placeholder)
