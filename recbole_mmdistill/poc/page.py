@@ -16,8 +16,9 @@ from .encoding import NONE
 
 LANGUAGES = ("en", "ja")
 _UNFINISHED = " †"
-_GAINS, _MOST_GAIN = {"gain", "low", "high"}, 10.0
-_NAMED = {"source": "name", "stage": "stage", "other": "stage"}  # values that are translated
+_GAINS, _MOST_GAIN = {"gain", "low", "high", "over", "over_low", "over_high"}, 10.0
+# Values that are translated, and the kind of name that they are.
+_NAMED = {"source": "name", "stage": "stage", "other": "stage", "best": "stage"}
 
 
 @cache
