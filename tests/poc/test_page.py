@@ -127,6 +127,13 @@ def test_p_values_are_corrected_together(made):
     assert max(of["p_corrected"] / of["p"] for of in gains) == pytest.approx(len(gains))
 
 
+def test_nothing_english_is_left_in_japanese_but_names(made):
+    found = made({"text": 0.3})
+    found["found"]["text"] = {"how": "fallback", "encoder": "TF-IDF and truncated SVD"}
+    page = render(found, "ja")
+    assert "TF-IDFと特異値分解" in page and "truncated" not in page
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_is_whole_and_fetches_nothing(made, language):
     page = render(made({"text": 0.3, "image": 0.2, "all": 0.3}), language)
