@@ -168,7 +168,7 @@ def _features(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
 
 
 def _from(found: Mapping[str, str], t: Texts) -> dict[str, str]:
-    if found["how"] == "none":
+    if found["how"] == NONE:
         return {"reason": found["encoder"]}
     return {"encoder": t("tfidf") if found["how"] == FALLBACK else found["encoder"]}
 

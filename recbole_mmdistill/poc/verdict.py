@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .encoding import NONE, SLOW
+
 if TYPE_CHECKING:
     from .report import Measured
 
@@ -95,7 +97,8 @@ def decide(
         if compared is not None:
             result = outcome(compared)
         else:
-            result = NO_DATA if found[name]["how"] == "none" else NO_TIME
+            lacking = found[name]["how"] == NONE and found[name]["encoder"] != SLOW
+            result = NO_DATA if lacking else NO_TIME
         sources[name] = {"outcome": result, **_changed(name, examples)}
     base = _base(measured)
     over_base = _over_base(sources, stages, measured, base)
@@ -296,7 +299,7 @@ def _collect(
             },
         )
     for name, of in found.items():
-        if of["how"] == "none":
+        if of["how"] == NONE:
             yield f"collect_{of['encoder']}", {"source": name}
         elif of["how"] == "fallback":
             yield "collect_encoder", {"source": name}

@@ -107,7 +107,7 @@ def health(n=1000, coverage=1.0):
     }
 
 
-def report(shares, n=1000, unfinished=(), coverage=1.0, folder=None, seeds=1):
+def report(shares, n=1000, unfinished=(), coverage=1.0, folder=None, seeds=1, image=None):
     """A whole report of the shares of hits by stage."""
     card = {"item": "i1", "title": "<b>Pot</b>", "picture": None}
     shown = {**card, "picture": {"address": PICTURE, "width": 1, "height": 1}}
@@ -121,7 +121,7 @@ def report(shares, n=1000, unfinished=(), coverage=1.0, folder=None, seeds=1):
         sample=read_sample("shop", folder),
         found={
             "text": {"how": "encoded", "encoder": "some-encoder", "path": "t"},
-            "image": {"how": "ready", "encoder": "another", "path": "i"},
+            "image": image or {"how": "ready", "encoder": "another", "path": "i"},
         },
         health=health(n, coverage),
         plan={"epochs": {"id": 20}, "left_out": ["sasrec"]},

@@ -83,6 +83,14 @@ def test_that_each_was_trained_once_is_said_only_where_it_is_so(made):
     assert "risk_one_seed" not in keys(made({"sasrec": 0.1, "text": 0.3}, seeds=2), "risks")
 
 
+def test_pictures_that_could_not_be_encoded_in_time_are_open(made):
+    found = made({"text": 0.2}, image={"how": "none", "encoder": "slow_encoder"})
+    assert found["verdict"]["sources"]["image"]["outcome"] == "no_time"
+    assert keys(found)[0] == "recommended_unsure"
+    assert "collect_slow_encoder" in keys(found, "collect")
+    assert "takes longer than the budget allows" in render(found, "en")
+
+
 def test_missing_pictures_are_a_reason(made):
     found = made({"text": 0.3, "image": 0.2, "all": 0.3}, coverage=0.5)
     assert "because_coverage" in keys(found)
