@@ -40,6 +40,10 @@ class UnreadablePicture(Exception):
     """Why a file holds no picture that could be used; its text is the reason."""
 
 
+class MissingPicture(UnreadablePicture):
+    """There is no such file."""
+
+
 class PictureFolder:
     """A folder of pictures named ``<item token>.jpg`` (or one of :data:`SUFFIXES`).
 
@@ -103,7 +107,7 @@ class PictureFolder:
             finally:
                 os.close(descriptor)
         except FileNotFoundError:
-            raise UnreadablePicture("does not exist") from None
+            raise MissingPicture("does not exist") from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise UnreadablePicture(f"cannot be read ({reason})") from None

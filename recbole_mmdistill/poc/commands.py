@@ -17,7 +17,11 @@ _KEPT = ("data_path", "MAX_ITEM_LIST_LENGTH", "eval_args")
 
 
 def write_commands(
-    output: Path, report: Mapping[str, Any], modalities: list[str], words: Sequence[str] = ()
+    output: Path,
+    report: Mapping[str, Any],
+    modalities: list[str],
+    words: Sequence[str] = (),
+    images: Path | None = None,
 ) -> list[str]:
     """Give the command lines to go on with, and write the settings that they train with.
 
@@ -31,6 +35,8 @@ def write_commands(
         That have features.
     words : sequence of str
         Of the command that made the report.
+    images : Path or None
+        Folder of the pictures, to be shown.
 
     Returns
     -------
@@ -58,8 +64,9 @@ def write_commands(
     write_text(output / SETTINGS, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     file, dataset = (shlex.quote(str(of)) for of in (output / SETTINGS, report["dataset"]))
     lines = [f"recbole-mm run --model={model} --dataset={dataset} --config_files={file}"]
+    shown = f" --images={shlex.quote(str(images))}" if images is not None else ""
     if model == "IDMMDistill":
-        lines.append("recbole-mm explain CHECKPOINT --output=why.html")
-    lines.append("recbole-mm export CHECKPOINT served/")
+        lines.append(f"recbole-mm explain CHECKPOINT --output=why.html{shown}")
+    lines.append(f"recbole-mm export CHECKPOINT served/{shown}")
     lines.append("recbole-mm serve served/")
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,14 +15,16 @@ from ..features import FeatureInfo, find_features, write_features
 from ..features.atomic import ItemTable
 from ..features.extraction import Inputs, Pictures, Template, TextEncoder, Texts, image_encoder
 from ..features.extraction.hub import packaged_encoder
-from ..features.extraction.job import NothingEncoded, extract
+from ..features.extraction.job import NothingEncoded, TooSlow, extract
 from ..features.pictures import PictureFolder
+from .steps import OutOfTime
 
 TFIDF = "TF-IDF and truncated SVD"
 _TEXT_MODELS = ("sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers/all-mpnet-base-v2")
 _IMAGE_MODELS = ("openai/clip-vit-base-patch32", "google/siglip-base-patch16-224")
 _DIMS = 128
 READY, ENCODED, FALLBACK, NONE = "ready", "encoded", "fallback", "none"
+SLOW = "slow_encoder"  # the reason of none that more time would change
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,12 @@ def text_inputs(table: ItemTable, fields: Sequence[str]) -> Texts:
 
 
 def make_text(
-    dataset: str, folder: Path, home: Path, fields: Sequence[str], encoder: str | None
+    dataset: str,
+    folder: Path,
+    home: Path,
+    fields: Sequence[str],
+    encoder: str | None,
+    seconds: float = math.inf,
 ) -> Found:
     """Find the features of the texts, or make them.
 
@@ -70,6 +78,8 @@ def make_text(
         Columns of the ``.item`` file; none: there are no texts.
     encoder : str or None
         As ``recbole-mm extract`` takes it; None: one of this machine, or else TF-IDF.
+    seconds : float
+        For encoding.
 
     Returns
     -------
@@ -77,6 +87,8 @@ def make_text(
 
     Raises
     ------
+    OutOfTime
+        Encoding takes longer.
     UserError
         The encoder that is named cannot be had.
     """
@@ -93,7 +105,9 @@ def make_text(
         if named is None:
             _write_tfidf(inputs, output)
             return Found(FALLBACK, TFIDF, str(output))
-        extract("text", inputs, TextEncoder(named), output)
+        extract("text", inputs, TextEncoder(named), output, seconds=seconds)
+    except TooSlow:
+        raise OutOfTime(Found(NONE, SLOW).plain()) from None
     except NothingEncoded:
         return Found(NONE, "no_texts")
     return Found(ENCODED, _plain_name(named), str(output))
@@ -107,6 +121,7 @@ def make_image(
     image_field: str | None,
     encoder: str | None,
     weights: Path | None,
+    seconds: float = math.inf,
 ) -> Found:
     """Find the features of the pictures, or make them.
 
@@ -124,6 +139,8 @@ def make_image(
         As ``recbole-mm extract`` takes it; None: one of this machine, if there is one.
     weights : Path or None
         Of a timm model.
+    seconds : float
+        For encoding.
 
     Returns
     -------
@@ -131,6 +148,8 @@ def make_image(
 
     Raises
     ------
+    OutOfTime
+        Encoding takes longer.
     UserError
         The encoder that is named cannot be had.
     """
@@ -150,7 +169,9 @@ def make_image(
         inputs = Pictures(pictures, table.item_tokens, table, image_field)
     output = home / f"{dataset}.image.safetensors"
     try:
-        extract("image", inputs, image_encoder(named, weights=weights), output)
+        extract("image", inputs, image_encoder(named, weights=weights), output, seconds=seconds)
+    except TooSlow:
+        raise OutOfTime(Found(NONE, SLOW).plain()) from None
     except NothingEncoded:
         return Found(NONE, "no_usable_pictures")
     return Found(ENCODED, _plain_name(named), str(output))

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..evaluation.rows import Rows
 from ..features import open_features, read_npy
 from ..features.atomic import ItemTable
 from ..features.extraction import Inputs, Pictures, clean
-from ..features.pictures import PictureFolder, UnreadablePicture, decode
+from ..features.pictures import MissingPicture, PictureFolder, UnreadablePicture, decode
 from ..features.report.catalogue import Catalogue
 from ..features.report.modality import ModalityFeatures
 from ..intake.items import field_name
@@ -224,14 +225,23 @@ def _texts(sample: Sample, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _worst(
-    sample: Sample, table: ItemTable, rows: np.ndarray, said: Sequence[str]
+    sample: Sample,
+    table: ItemTable,
+    rows: np.ndarray,
+    said: Sequence[str],
+    why: Mapping[int, str] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """The most bought of some items: these deserve better data first."""
     counts = sample.counts
     found = [(int(counts.get(table.item_tokens[row], 0)), int(row)) for row in rows]
     found.sort(key=lambda pair: (-pair[0], pair[1]))
     return [
-        {"item": str(table.item_tokens[row]), "purchases": n, "said": said[row][:80]}
+        {
+            "item": str(table.item_tokens[row]),
+            "purchases": n,
+            "said": said[row][:80],
+            "why": why.get(row, ""),
+        }
         for n, row in found[:_WORST]
         if n
     ]
@@ -287,38 +297,40 @@ def _pictures(
     else:
         inputs = Pictures(pictures, table.item_tokens, table, image)
     digests: Counter[bytes] = Counter()
-    lacking, unreadable, small, said = [], 0, 0, []
+    lacking, small, titles = [], 0, []
+    unusable: dict[int, str] = {}
     sizes: list[int] = []
     decoded = _drawn(len(table))
     for row in range(len(table)):
-        said.append("")
+        titles.append(catalogue.title(row))
         try:
             data = inputs.read(row)
             if data is None:
                 lacking.append(row)
-                said[-1] = catalogue.title(row)
                 continue
             if row in decoded:
                 side = min(decode(data).size)
                 sizes.append(side)
                 small += side < _SMALL
             digests[hashlib.sha256(data).digest()] += 1
-        except UnreadablePicture as error:
-            unreadable += 1
+        except MissingPicture:
             lacking.append(row)
-            said[-1] = f"{catalogue.title(row)}: {error}"
+        except UnreadablePicture as error:
+            unusable[row] = str(error)
     repeated = [n for n in digests.values() if n > 1]
     return {
         "items": len(table),
-        "missing": len(lacking) - unreadable,
-        "unreadable": unreadable,
+        "missing": len(lacking),
+        "unreadable": len(unusable),
         "unused": inputs.unused(),
         "identical": sum(repeated),
         "largest_group": max(repeated, default=0),
         "looked_at": len(sizes),
         "small": small,
         "median_side": float(np.median(sizes)) if sizes else 0.0,
-        "worst": _worst(sample, table, np.array(lacking, dtype=int), said),
+        "worst": _worst(
+            sample, table, np.array([*lacking, *unusable], dtype=int), titles, unusable
+        ),
     }
 
 

@@ -21,6 +21,7 @@ from .page import missing_lines, render, verdict_lines
 from .sample import read_sample
 from .steps import Steps
 
+_ENCODING = 0.4  # share of the time that is left for the features of a modality
 _READ = (  # of a request; the import takes them under the same names
     *("user", "item", "time", "item_id", "text", "image", "images", "dedupe"),
 )
@@ -165,7 +166,9 @@ def _begin(request: Request, steps: Steps, made_of: dict[str, Any]) -> Work:
     text = steps.do(
         "text features",
         {**inputs, "encoder": request.text_encoder, "fields": fields},
-        lambda: make_text(dataset, folder, home, fields, request.text_encoder).plain(),
+        lambda: make_text(
+            *(dataset, folder, home, fields, request.text_encoder, _ENCODING * steps.left)
+        ).plain(),
     )
     of_images = {
         "images": [str(images), stamps([images] if images else [])],
@@ -176,7 +179,7 @@ def _begin(request: Request, steps: Steps, made_of: dict[str, Any]) -> Work:
         {**inputs, **of_images, "encoder": request.image_encoder, "field": picture_field},
         lambda: make_image(
             *(dataset, folder, home, images, picture_field),
-            *(request.image_encoder, request.image_weights),
+            *(request.image_encoder, request.image_weights, _ENCODING * steps.left),
         ).plain(),
     )
     found = {"text": text, "image": image}

@@ -153,7 +153,7 @@ def measure(work: Work) -> dict[str, Any]:
         spent=steps.spent,
         common=work.common,
     )
-    lines = write_commands(work.output, report, work.modalities, work.words)
+    lines = write_commands(work.output, report, work.modalities, work.words, work.images)
     return {**report, "commands": lines}
 
 

@@ -12,12 +12,13 @@ import yaml
 from .. import pages
 from ..pages import Picture
 from . import verdict
-from .encoding import NONE
+from .encoding import FALLBACK, NONE
 
 LANGUAGES = ("en", "ja")
 _UNFINISHED = " †"
-_GAINS, _MOST_GAIN = {"gain", "low", "high"}, 10.0
-_NAMED = {"source": "name", "stage": "stage", "other": "stage"}  # values that are translated
+_GAINS, _MOST_GAIN = {"gain", "low", "high", "over", "over_low", "over_high"}, 10.0
+# Values that are translated, and the kind of name that they are.
+_NAMED = {"source": "name", "stage": "stage", "other": "stage", "best": "stage"}
 
 
 @cache
@@ -167,9 +168,9 @@ def _features(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
 
 
 def _from(found: Mapping[str, str], t: Texts) -> dict[str, str]:
-    if found["how"] == "none":
+    if found["how"] == NONE:
         return {"reason": found["encoder"]}
-    return {"encoder": found["encoder"]}
+    return {"encoder": t("tfidf") if found["how"] == FALLBACK else found["encoder"]}
 
 
 def _interval(gain: Mapping[str, Any] | None) -> str:
@@ -316,7 +317,14 @@ def _costs(report: Mapping[str, Any], t: Texts) -> dict[str, Any] | None:
         ],
         "rows": rows,
         "emphasised": [],
-        "error": next((of["error"] for of in report["costs"].values() if "error" in of), ""),
+        "error": next(
+            (
+                t("costs_error", error=of["error"])
+                for of in report["costs"].values()
+                if "error" in of
+            ),
+            "",
+        ),
     }
 
 
@@ -325,7 +333,7 @@ def _worst(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
     for kind in ("texts", "pictures"):
         of = report["health"][kind]
         if of and of["worst"]:
-            rows = [[w["item"], f"{w['purchases']:,}", w["said"] or "-"] for w in of["worst"]]
+            rows = [[w["item"], f"{w['purchases']:,}", _told(w, t)] for w in of["worst"]]
             tables.append(
                 {
                     "caption": t(f"worst_{kind}"),
@@ -336,6 +344,12 @@ def _worst(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
                 }
             )
     return tables
+
+
+def _told(worst: Mapping[str, Any], t: Texts) -> str:
+    if worst.get("why"):
+        return t("picture_unusable", said=worst["said"], why=worst["why"])
+    return worst["said"] or "-"
 
 
 def _examples(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import threading
 import time
@@ -18,6 +19,14 @@ from ..files import check_room, write_json
 from ..version import BEHAVIOUR
 
 _COLUMNS = 100
+
+
+class OutOfTime(Exception):
+    """A step gave up: it has a result, which holds until there is a larger budget."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__(result)
+        self.result = result
 
 
 class Steps:
@@ -66,7 +75,7 @@ class Steps:
         inputs : Mapping
             All that the result depends on, as JSON has it.
         work : callable
-            Gives a result that JSON can hold.
+            Gives a result that JSON can hold; or raises :class:`OutOfTime`.
 
         Returns
         -------
@@ -76,13 +85,18 @@ class Steps:
         path = self._folder / f"{name}.json"
         fingerprint = _hash({**self.basis, **inputs, "behaviour": BEHAVIOUR})
         done = _read(path)
-        if done.get("fingerprint") != fingerprint:
+        gave_up_at = done.get("gave_up_at") or math.inf
+        if done.get("fingerprint") != fingerprint or gave_up_at < self.budget:
             check_room(self._folder)
             started = time.monotonic()
             with self._ticking(name):
-                result = work()
+                try:
+                    result, gave_up_at = work(), None
+                except OutOfTime as error:
+                    result, gave_up_at = error.result, self.budget
             seconds = round(time.monotonic() - started, 2)
-            write_json(path, {"fingerprint": fingerprint, "seconds": seconds, "result": result})
+            record = {"fingerprint": fingerprint, "seconds": seconds, "result": result}
+            write_json(path, {**record, "gave_up_at": gave_up_at} if gave_up_at else record)
             done = _read(path)
             self._say(
                 f"[{_clock(self.spent + seconds)} of {_clock(self.budget)}] {name}: {seconds:.0f} s"

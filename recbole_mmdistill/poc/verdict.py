@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .encoding import NONE, SLOW
+
 if TYPE_CHECKING:
     from .report import Measured
 
@@ -95,9 +97,13 @@ def decide(
         if compared is not None:
             result = outcome(compared)
         else:
-            result = NO_DATA if found[name]["how"] == "none" else NO_TIME
+            lacking = found[name]["how"] == NONE and found[name]["encoder"] != SLOW
+            result = NO_DATA if lacking else NO_TIME
         sources[name] = {"outcome": result, **_changed(name, examples)}
     base = _base(measured)
+    over_base = _over_base(sources, stages, measured, base)
+    for name, compared in over_base.items():
+        sources[name]["over_base"] = compared
     recommended = _recommended(sources, measured, base)
     decided: dict[str, Any] = {
         "sources": sources,
@@ -136,13 +142,40 @@ def _base(measured: Measured) -> str:
     return best
 
 
+def _over_base(
+    sources: Mapping[str, Mapping[str, Any]],
+    stages: Mapping[str, Any],
+    measured: Measured,
+    base: str,
+) -> dict[str, dict[str, Any]]:
+    """Hold what is to be switched on against the best stage without sources.
+
+    Where that is what it was held against already, or where that has beaten it in turn, there is
+    nothing to compare.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("text", "image", "all"):
+        if sources.get(name, {}).get("outcome") != ON:
+            continue
+        other = stages[name]["against"]
+        if other == base or (sources.get(other, {}).get("outcome") == ON and other not in found):
+            continue
+        compared = measured.compare(name, base)
+        compared["p_corrected"] = min(1.0, _TRIED * compared["p"])  # Bonferroni
+        found[name] = {**compared, "other": base, "outcome": outcome(compared)}
+    return found
+
+
+def _is_better(source: Mapping[str, Any]) -> bool:
+    """Whether a source is to be switched on, and no stage without sources is as good."""
+    return source["outcome"] == ON and source.get("over_base", source)["outcome"] == ON
+
+
 def _recommended(sources: Mapping[str, Mapping[str, Any]], measured: Measured, base: str) -> str:
-    on = [name for name in ("text", "image") if sources[name]["outcome"] == ON]
-    if not on:
+    better = [name for name, source in sources.items() if _is_better(source)]
+    if not better:
         return base
-    if sources.get("all", {}).get("outcome") == ON:
-        return "all"
-    return max(on, key=measured.valid)
+    return "all" if "all" in better else max(better, key=measured.valid)
 
 
 def _sentences(
@@ -156,10 +189,13 @@ def _sentences(
         needed = {"needed": max(power["needed"], FEWEST_USERS)}
         yield _known("too_few", power["needed"]), {"users": power["users"], **needed}
     open_ones = {UNCLEAR, UNFINISHED, NO_TIME}
-    outcomes = {of["outcome"] for of in decided["sources"].values()}
-    is_open = not decided["enough"] or (ON not in outcomes and bool(outcomes & open_ones))
+    sources = decided["sources"]
+    outcomes = {of.get("over_base", of)["outcome"] for of in sources.values()}
+    is_open = not decided["enough"] or (
+        not any(map(_is_better, sources.values())) and bool(outcomes & open_ones)
+    )
     yield "recommended_unsure" if is_open else "recommended_now", {"stage": decided["recommended"]}
-    for name, of in decided["sources"].items():
+    for name, of in sources.items():
         result = of["outcome"]
         if result == NO_DATA:
             yield "no_data", {"source": name, "reason": found[name]["encoder"]}
@@ -179,6 +215,11 @@ def _sentences(
             "worth": WORTH,
         }
         key = f"{'both' if name == 'all' else 'source'}_{result}"
+        if result == ON and not _is_better(of):
+            over = of["over_base"]
+            shown = {"over": over["relative"], "over_low": over["low"], "over_high": over["high"]}
+            yield f"{key}_not_best", {**values, **shown, "stage": name, "best": over["other"]}
+            continue
         yield _known(key, compared["users_needed"]) if key == "source_unclear" else key, values
         if result == ON and of["changed"] is not None:
             yield "changed", {"source": name, "share": of["changed"]}
@@ -216,7 +257,7 @@ def _numbers(
             "stage": recommended,
         },
     )
-    other = stages[recommended]["against"] if recommended != base else "popular"
+    other = base if recommended != base else "popular"
     if recommended != other:
         compared = measured.gain(recommended, other)
         yield (
@@ -258,7 +299,7 @@ def _collect(
             },
         )
     for name, of in found.items():
-        if of["how"] == "none":
+        if of["how"] == NONE:
             yield f"collect_{of['encoder']}", {"source": name}
         elif of["how"] == "fallback":
             yield "collect_encoder", {"source": name}
@@ -284,10 +325,7 @@ def _risks(
     yield "risk_offline", {}
     if not health["time"]["split_by_time"]:
         yield "risk_leave_one_out", {}
-    seeds = (
-        min(of["seeds"] for of in stages.values() if of["epochs"]) if _any_trained(stages) else 0
-    )
-    if seeds == 1:
+    if max((of["seeds"] for of in stages.values() if of["epochs"]), default=0) == 1:
         yield "risk_one_seed", {}
     unfinished = [name for name, of in stages.items() if of["unfinished"]]
     if unfinished:
@@ -301,7 +339,3 @@ def _risks(
         yield "risk_repeats", {"share": health["test"]["repeats"]}
     if health["test"]["new"] > 0.1:
         yield "risk_new", {"share": health["test"]["new"]}
-
-
-def _any_trained(stages: Mapping[str, Any]) -> bool:
-    return any(of["epochs"] for of in stages.values())

@@ -14,8 +14,11 @@ def ranks(share, n=1000, seed=0):
     return np.where(np.random.default_rng(seed).random(n) < share, 1, 50).tolist()
 
 
-def measured(shares, n=1000, unfinished=()):
-    """Stages whose hits are among those of the better ones, with a checkpoint of each."""
+def measured(shares, n=1000, unfinished=(), seeds=1):
+    """Stages whose hits are among those of the better ones, with a checkpoint of each.
+
+    SASRec is trained once, as ever.
+    """
     rows = Rows(
         users=[f"u{row}" for row in range(n)],
         items=[f"i{row % 90}" for row in range(n)],
@@ -38,7 +41,8 @@ def measured(shares, n=1000, unfinished=()):
                 "parameters": 1000,
                 "checkpoint": f"models/{name}.pth",
             }
-            made.add(name, record)
+            for _ in range(1 if name == "sasrec" else seeds):
+                made.add(name, record)
     return made
 
 
@@ -103,7 +107,7 @@ def health(n=1000, coverage=1.0):
     }
 
 
-def report(shares, n=1000, unfinished=(), coverage=1.0, folder=None):
+def report(shares, n=1000, unfinished=(), coverage=1.0, folder=None, seeds=1, image=None):
     """A whole report of the shares of hits by stage."""
     card = {"item": "i1", "title": "<b>Pot</b>", "picture": None}
     shown = {**card, "picture": {"address": PICTURE, "width": 1, "height": 1}}
@@ -117,11 +121,11 @@ def report(shares, n=1000, unfinished=(), coverage=1.0, folder=None):
         sample=read_sample("shop", folder),
         found={
             "text": {"how": "encoded", "encoder": "some-encoder", "path": "t"},
-            "image": {"how": "ready", "encoder": "another", "path": "i"},
+            "image": image or {"how": "ready", "encoder": "another", "path": "i"},
         },
         health=health(n, coverage),
         plan={"epochs": {"id": 20}, "left_out": ["sasrec"]},
-        measured=measured(shares, n, unfinished),
+        measured=measured(shares, n, unfinished, seeds),
         what_if={
             "stage": "all",
             "left_out": ["less_data"],

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+from PIL import Image
+
 from recbole_mmdistill.poc.encoding import make_image, make_text
+from recbole_mmdistill.poc.steps import OutOfTime
 from tests.features.extraction.builders import TIMM_MODEL, tiny_vit, write_items
 
 FOLDER, HOME = Path("dataset/shop"), Path("features")
@@ -15,6 +19,19 @@ def test_pictures_that_are_all_broken():
     weights = tiny_vit(Path("vit.safetensors"))
     found = make_image("shop", FOLDER, HOME, Path("photos"), None, TIMM_MODEL, weights)
     assert (found.how, found.encoder) == ("none", "no_usable_pictures")
+
+
+def test_pictures_for_which_there_is_no_time():
+    write_items(FOLDER / "shop.item", {f"i{n}": "pot" for n in range(70)})
+    Path("photos").mkdir()
+    for n in range(70):
+        Image.new("RGB", (9, 9), (n, 0, 0)).save(f"photos/i{n}.png")
+    weights = tiny_vit(Path("vit.safetensors"))
+    words = ("shop", FOLDER, HOME, Path("photos"), None, TIMM_MODEL, weights)
+    with pytest.raises(OutOfTime) as raised:
+        make_image(*words, seconds=0)
+    assert raised.value.result["encoder"] == "slow_encoder"
+    assert make_image(*words).how == "encoded"
 
 
 def test_texts_that_are_all_empty(monkeypatch):

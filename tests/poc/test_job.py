@@ -139,6 +139,17 @@ def test_where_it_cannot_tell_the_same_words_are_to_be_said_with_more_time():
     assert write_commands(Path("poc"), report, []) == []
 
 
+def test_the_pictures_are_shown_by_what_comes_next():
+    settings = {"data_path": "d", "MAX_ITEM_LIST_LENGTH": 9, "eval_args": {}, "feature_path": {}}
+    report = {"verdict": {"recommended": "id"}, "settings": settings, "dataset": "shop"}
+    lines = write_commands(Path("poc"), report, [], images=Path("my photos"))
+    assert lines[1:3] == [
+        "recbole-mm explain CHECKPOINT --output=why.html --images='my photos'",
+        "recbole-mm export CHECKPOINT served/ --images='my photos'",
+    ]
+    assert all("--images" not in line for line in write_commands(Path("poc"), report, []))
+
+
 def test_the_terminal_hears_why_a_source_is_left_out():
     found = {
         "text": {"how": "encoded", "encoder": "MiniLM"},

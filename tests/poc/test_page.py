@@ -43,10 +43,52 @@ def test_both_are_recommended_where_both_together_are_best(made):
     assert "both_on" in keys(found)
 
 
+def test_what_beats_ids_but_no_simpler_stage_is_not_recommended(made):
+    found = made({"popular": 0.05, "markov": 0.4, "text": 0.3, "image": 0.2, "all": 0.3})
+    assert found["verdict"]["sources"]["text"]["outcome"] == "on"  # over IDs
+    assert found["verdict"]["recommended"] == "markov"
+    assert keys(found)[:2] == ["recommended_now", "source_on_not_best"]
+    page = render(found, "en")
+    assert "Leave texts for later" in page and "Switch on texts" not in page
+
+
+def test_whether_it_beats_a_simpler_stage_may_be_open(made):
+    found = made({"markov": 0.3, "text": 0.31, "image": 0.2, "all": 0.31})
+    assert found["verdict"]["recommended"] == "markov"
+    assert keys(found)[:2] == ["recommended_unsure", "source_on_not_best"]
+
+
+def test_both_together_must_beat_ids_not_only_a_source_that_harms(made):
+    found = made({"text": 0.1, "image": 0.05, "all": 0.15})
+    assert found["verdict"]["sources"]["all"]["outcome"] == "on"  # over texts
+    assert found["verdict"]["recommended"] == "id"
+    assert "both_on_not_best" in keys(found) and "both_on" not in keys(found)
+
+
+def test_both_together_may_beat_ids_where_neither_does_alone(made):
+    found = made({"text": 0.2, "image": 0.2, "all": 0.4})
+    assert found["verdict"]["recommended"] == "all"
+    stage, other = (found["verdict"]["numbers"][1][1][name] for name in ("stage", "other"))
+    assert (stage, other) == ("all", "id")
+
+
 def test_without_a_gain_it_stays_with_the_best_of_the_rest(made):
     found = made({"text": 0.2, "image": 0.2, "all": 0.2})
     assert found["verdict"]["recommended"] == "id"
     assert keys(found)[0] == "recommended_now"
+
+
+def test_that_each_was_trained_once_is_said_only_where_it_is_so(made):
+    assert "risk_one_seed" in keys(made({"text": 0.3}), "risks")
+    assert "risk_one_seed" not in keys(made({"sasrec": 0.1, "text": 0.3}, seeds=2), "risks")
+
+
+def test_pictures_that_could_not_be_encoded_in_time_are_open(made):
+    found = made({"text": 0.2}, image={"how": "none", "encoder": "slow_encoder"})
+    assert found["verdict"]["sources"]["image"]["outcome"] == "no_time"
+    assert keys(found)[0] == "recommended_unsure"
+    assert "collect_slow_encoder" in keys(found, "collect")
+    assert "takes longer than the budget allows" in render(found, "en")
 
 
 def test_missing_pictures_are_a_reason(made):
@@ -91,6 +133,13 @@ def test_p_values_are_corrected_together(made):
     gains = [of["gain"] for of in stages.values() if of["gain"]]
     assert all(of["p_corrected"] >= of["p"] for of in gains)
     assert max(of["p_corrected"] / of["p"] for of in gains) == pytest.approx(len(gains))
+
+
+def test_nothing_english_is_left_in_japanese_but_names(made):
+    found = made({"text": 0.3})
+    found["found"]["text"] = {"how": "fallback", "encoder": "TF-IDF and truncated SVD"}
+    page = render(found, "ja")
+    assert "TF-IDFと特異値分解" in page and "truncated" not in page
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from recbole_mmdistill.errors import UserError
-from recbole_mmdistill.poc.steps import Steps
+from recbole_mmdistill.poc.steps import OutOfTime, Steps
 
 
 def steps(budget=60.0):
@@ -34,6 +34,16 @@ def test_other_inputs_or_another_basis_are_another_step():
     other = steps()
     other.basis = {"file": "changed"}
     assert other.do("one", {"of": 2}, lambda: "third") == "third"
+
+
+def test_what_gave_up_is_tried_again_only_with_a_larger_budget():
+    def give_up():
+        raise OutOfTime("nothing")
+
+    assert steps(60.0).do("one", {}, give_up) == "nothing"
+    assert steps(60.0).do("one", {}, lambda: "done") == "nothing"
+    assert steps(90.0).do("one", {}, lambda: "done") == "done"
+    assert steps(60.0).do("one", {}, lambda: 1 / 0) == "done"
 
 
 def test_a_damaged_file_is_done_again():

@@ -9,6 +9,8 @@ on how often it was killed, and neither does the file that is put together from 
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -42,6 +44,10 @@ class NothingEncoded(UserError):
         self.n_failed = n_failed
 
 
+class TooSlow(UserError):
+    """All inputs cannot be encoded in the time that is allowed."""
+
+
 class Summary(NamedTuple):
     """What became of the items."""
 
@@ -68,6 +74,7 @@ def extract(
     output: Path,
     batch_size: int = 64,
     num_workers: int = 0,
+    seconds: float = math.inf,
 ) -> Summary:
     """Make a feature file, or bring one up to date.
 
@@ -82,9 +89,13 @@ def extract(
         Inputs encoded at once; halved while memory runs out.
     num_workers : int
         Processes that prepare inputs while others are encoded; 0 prepares them in this one.
+    seconds : float
+        For encoding.
 
     Raises
     ------
+    TooSlow
+        It takes longer than ``seconds``. What was encoded until then is kept.
     UserError
         If another process makes this file, the disk is full, no item has features, or the inputs
         change meanwhile. What was encoded until then is kept.
@@ -110,10 +121,12 @@ def extract(
         if batches := [batch for batch in batches if batch]:
             prepare = partial(_prepared, inputs, row_of, encoder.input_hash, encoder.prepare)
             done, title = len(plan) - sum(map(len, batches)), f"Encode {modality}"
+            clock = _Clock(seconds, len(plan) - done)
             with tqdm(total=len(plan), initial=done, desc=title, dynamic_ncols=True) as progress:
                 for results in _encode(encoder, batches, prepare, batch_size, num_workers):
                     outcomes.update(zip(results, journal.append([*results], [*results.values()])))
                     progress.update(len(results))
+                    clock.check(int(progress.n) - done)
         found = [key if isinstance(key, Failure) else outcomes[key] for key in keys]
         reasons = {row: f.reason for row, f in enumerate(found) if isinstance(f, Failure)}
         failed = sum(reason != "" for reason in reasons.values())
@@ -144,6 +157,26 @@ def extract(
         output=output,
         report=report,
     )
+
+
+class _Clock:
+    """Ends an encoding that would outlast its time."""
+
+    def __init__(self, seconds: float, n_inputs: int) -> None:
+        self._seconds, self._n_inputs = seconds, n_inputs
+        self._started = time.monotonic()
+
+    def check(self, n_encoded: int) -> None:
+        """Raise TooSlow if the time is over, or, after a tenth of it, half of it too short."""
+        spent, n_left = time.monotonic() - self._started, self._n_inputs - n_encoded
+        # Texts begin with the longest, so what is left may take half as long as it seems.
+        expected = spent + spent / n_encoded * n_left / 2
+        if n_left and spent > self._seconds / 10 and expected > self._seconds:
+            raise TooSlow(
+                f"{n_left:,} of {self._n_inputs:,} inputs are left, which takes too long for "
+                f"{self._seconds:.0f} s.",
+                "Allow more time; what is done is kept.",
+            )
 
 
 def _n_done(outcomes: Mapping[bytes, Outcome]) -> int:

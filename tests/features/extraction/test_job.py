@@ -20,7 +20,7 @@ from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.features import open_features, write_features
 from recbole_mmdistill.features.extraction import Inputs, TextEncoder, TimmEncoder, extract
 from recbole_mmdistill.features.extraction.encoder import Encoder
-from recbole_mmdistill.features.extraction.job import report_path
+from recbole_mmdistill.features.extraction.job import TooSlow, report_path
 from recbole_mmdistill.features.extraction.journal import Journal
 from recbole_mmdistill.features.pictures import UnreadablePicture
 from recbole_mmdistill.features.source import FeatureInfo
@@ -249,6 +249,15 @@ def test_out_of_memory_halves_the_batch_and_goes_on(error):
     assert encoder.batches[:2] == ["8 are too many", "4 are too many"]
     assert [len(batch) for batch in encoder.batches[2:]] == [2] * 5
     assert vectors_of(OUTPUT) == {str(i): [[i + 1, 97]] for i in range(10)}
+
+
+def test_what_takes_longer_than_is_allowed_ends_and_goes_on_later():
+    words = Words({"x": "bb", "y": "a", "z": "ccc"})
+    with pytest.raises(TooSlow, match="2 of 3 inputs are left"):
+        extract("text", words, Lengths(), OUTPUT, batch_size=1, seconds=0)
+    assert not OUTPUT.exists()
+    summary = extract("text", words, Lengths(), OUTPUT, batch_size=1, seconds=600)
+    assert (summary.done, summary.encoded, summary.kept) == (3, 2, 1)
 
 
 def test_memory_for_not_even_one_input_is_a_sentence():
