@@ -71,7 +71,7 @@ class Catalogue:
         return [text.casefold() for text in shown]
 
     def search(self, words: str, order: np.ndarray, limit: int) -> list[int]:
-        """Find items by their token, and by a part of their title (of their token if they lack one).
+        """Find items by their token, or a part of their title (of their token if they lack one).
 
         Parameters
         ----------

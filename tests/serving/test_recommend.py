@@ -253,10 +253,11 @@ def test_many_people_come_in_parts(checkpoint, words, monkeypatch):
         (["--histories=odd.csv"], "No column of odd.csv is known for the user"),
         (["--histories=visitors.csv", "--item=product"], "has no column 'product' (--item)"),
         (["--histories=bad.csv"], "2 of 2 rows cannot be read"),
+        (["--histories=lists.jsonl"], "nested value (lists.jsonl:1). Give a row for each user and"),
         (["--histories=visitors.csv", "--users=visitors.csv"], "Both --users and --histories"),
         (["--only=odd.csv"], "No column of odd.csv is known for the item"),
         (["--only=foreign.txt"], "None of the 2 items of --only=foreign.txt is known"),
-        (["--exclude=everything"], "--exclude is 'everything', and there is no such file. Say seen"),
+        (["--exclude=everything"], "--exclude is 'everything', and there is no such file."),
         (["--only=absent.txt"], "There is no file absent.txt"),
         (["--exclude=binary"], "is a zip archive"),
         (
@@ -277,6 +278,7 @@ def test_what_cannot_be_is_said_and_nothing_is_written(checkpoint, words, said, 
     Path("empty.txt").write_text("")
     Path("odd.csv").write_text("colour,size\nred,3\n")
     Path("bad.csv").write_text("user,item,time\n,i1,1\n,i2,2\n")
+    Path("lists.jsonl").write_text('{"user": "ann", "item": ["i1", "i2"]}\n')
     Path("other.csv").write_text("user,item\nann,x1\nann,x2\nbob,x1\n")
     Path("foreign.txt").write_text("x1\nx2\n")
     Path("binary").write_bytes(b"PK\x03\x04 and more")
