@@ -191,20 +191,22 @@ class Explainer:
 
     def _past(self, histories: Histories, found: Recommendations, row: int) -> Past:
         """What the items of one person's history have to do with their recommendations."""
-        read, length = histories.take(np.array([row])).padded(self.recommender.scoring.max_length)
+        recommender, person = self.recommender, histories.take(np.array([row]))
+        read, length = person.padded(recommender.scoring.max_length)
         history = read[0, : length[0]]
         numbers = np.array(list(dict.fromkeys(history[::-1].tolist()))[::-1], dtype=np.int64)
         stays = history != numbers[:, None]  # [n_past, length]: a history without each item
         owner, place = np.nonzero(stays)
         shortened = Histories.of_rows(owner, history[place], len(numbers))
         scored = found.numbers[row]
-        vectors = self.recommender.scoring.index.rows(scored)
-        whole = self.recommender.states(histories.take(np.array([row])))
-        change = vectors @ (whole - self.recommender.states(shortened)).T
+        vectors = recommender.scoring.index.rows(scored)
+        change = vectors @ (recommender.states(person) - recommender.states(shortened)).T
+        repeated = recommender.repeats(shortened, np.tile(scored, (len(numbers), 1)))
+        change += (recommender.repeats(person, scored[None]) - repeated).T.astype(np.float32)
         change[scored == 0] = np.nan
         modalities = [name for name in self.sources if name != ID]
         cosine = {name: self._cosine(name, scored, numbers) for name in modalities}
-        return Past(self.recommender.items[numbers], change, cosine)
+        return Past(recommender.items[numbers], change, cosine)
 
     def _cosine(self, modality: str, some: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Cosines of items' features, float32 ``[len(some), len(others)]``; NaN where none."""

@@ -15,7 +15,7 @@ from .records import records
 SEPARATORS = (",", "\t", ";", "|", "::")
 NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", "::": "double colons"}
 _TYPED = re.compile(r"[^:\t]+:(token|token_seq|float|float_seq)$")
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?$', re.I)  # Excel's own
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?$', re.I)  # Excel's own
 _NUMBER = re.compile(r"[+-]?\d[\d.,:/eE+\- TZ]*$")
 _SAMPLE = 200  # lines by which the form is told
 
@@ -111,7 +111,13 @@ def sniff(path: Path, form: Form, wanted: Wanted) -> Dialect:
     if typed:
         separator = separator or "\t"
     if separator is None:
-        separator = _separator(path, lines, quoted)
+        separator = _separator(lines, quoted)
+    if separator is None:
+        shown = lines[0][:60] if lines else ""
+        raise UserError(
+            f"{path} has one column only, or its separator cannot be told (line: {shown!r}).",
+            "Say it, e.g. --separator=';' or --separator=tab.",
+        )
     found = [
         (lines[place].split(separator) if cells is None else cells, used)
         for place, cells, used in records(lines, separator, quoted, last=True)
@@ -134,7 +140,15 @@ def sniff(path: Path, form: Form, wanted: Wanted) -> Dialect:
     return Dialect(separator, quoted, names, header, skip + found[0][1], typed)
 
 
-def _separator(path: Path, lines: Sequence[str], quoted: bool) -> str:
+def is_list(form: Form, wanted: Wanted) -> bool:
+    """Whether a text file has one column: no separator is asked for, and none can be told."""
+    lines = [line for line in form.head.split(form.newline) if line.strip()][:_SAMPLE]
+    if wanted.separator is not None or any(map(_SEPARATOR_LINE.match, lines[:1])):
+        return False
+    return _separator(lines, wanted.quoted is not False) is None
+
+
+def _separator(lines: Sequence[str], quoted: bool) -> str | None:
     """Choose the separator that gives as many cells in nearly every record as in the first."""
     found: list[tuple[bool, bool, int, str]] = []
     for separator in SEPARATORS:
@@ -144,13 +158,7 @@ def _separator(path: Path, lines: Sequence[str], quoted: bool) -> str:
         fits = sum(len(row) == width or (len(row) == width + 1 and not row[-1]) for row in rows)
         if width > 1 and fits >= min(2, len(rows)):
             found.append((fits >= 0.95 * len(rows), 2 * fits > len(rows), width, separator))
-    if not found:
-        shown = lines[0][:60] if lines else ""
-        raise UserError(
-            f"{path} has one column only, or its separator cannot be told (line: {shown!r}).",
-            "Say it, e.g. --separator=';' or --separator=tab.",
-        )
-    return max(found, key=lambda one: one[:3])[3]
+    return max(found, key=lambda one: one[:3])[3] if found else None
 
 
 def _is_header(path: Path, first: Sequence[str], rows: Sequence[list[str]], wanted: Wanted) -> bool:

@@ -63,7 +63,9 @@ def check_readable(tally: Tally, path: Path) -> None:
         raise UserError(
             f"{count.rows:,} of {tally.read:,} rows cannot be read: "
             f"{kind.replace('_', ' ')} ({', '.join(count.places[:3])}).",
-            "Correct them, or say how they are to be read (recbole-mm import --help).",
+            "Give a row for each user and item."
+            if kind == "nested_value"
+            else "Correct them, or say how they are to be read (recbole-mm import --help).",
         )
 
 

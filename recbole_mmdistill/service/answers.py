@@ -100,7 +100,7 @@ def known_item(loaded: Loaded, token: str) -> dict[str, Any] | None:
 
 
 def find_items(loaded: Loaded, words: str, limit: int, pictures: bool) -> dict[str, Any]:
-    """Find items by their titles, as :class:`.schema.FoundItems`."""
+    """Find items by their ids or titles, as :class:`.schema.FoundItems`."""
     numbers = loaded.catalogue.search(words, loaded.runtime.by_popularity, limit)
     return {"items": [describe(loaded, number, pictures) for number in numbers]}
 

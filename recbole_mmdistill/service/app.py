@@ -138,7 +138,7 @@ def create_app(
         limit: _Found = 20,
         pictures: bool = False,
     ) -> Response:
-        """Find items by a part of their title; without one the most popular."""
+        """Find items by their id or a part of their title; without a query the most popular."""
         return await answer(lambda loaded: answers.find_items(loaded, query, limit, pictures))
 
     @app.get("/items/{item:path}", response_model=KnownItem, responses=problems(404))
@@ -203,6 +203,8 @@ def _tell_errors(app: FastAPI) -> None:
                 "The request does not say that its body is JSON.",
                 "Send the header `Content-Type: application/json`.",
             )
+        if first["type"] == "missing" and not place:
+            return _problem(422, "The request has no body.", _DOCUMENTATION)
         if first["type"] == "extra_forbidden":
             return _problem(422, f"{where} is nothing that can be asked for.", _DOCUMENTATION)
         reason = first["msg"].removeprefix("Value error, ")

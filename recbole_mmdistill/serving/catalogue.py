@@ -62,19 +62,23 @@ class Catalogue:
         return _ADDRESS + base64.b64encode(files[first:end].tobytes()).decode("ascii")
 
     @cached_property
+    def _folded(self) -> list[str]:
+        return [token.casefold() for token in self._tokens]
+
+    @cached_property
     def _searched(self) -> list[str]:
         shown = [title or token for title, token in zip(self._titles or self._tokens, self._tokens)]
         return [text.casefold() for text in shown]
 
     def search(self, words: str, order: np.ndarray, limit: int) -> list[int]:
-        """Find items by a part of their title (of their token, where there is no title).
+        """Find items by their token, or a part of their title (of their token if they lack one).
 
         Parameters
         ----------
         words : str
             In upper or lower case.
         order : numpy.ndarray
-            Numbers of items, those that are wanted first in front.
+            Numbers of items, those that are wanted first in front; one of this token comes before.
         limit : int
             How many at most.
 
@@ -83,13 +87,15 @@ class Catalogue:
         list of int
             Their numbers.
         """
-        words, texts, found = words.casefold().strip(), self._searched, []
-        for number in order.tolist():
-            if number and words in texts[number]:
+        words, texts = words.casefold().strip(), self._searched
+        found = [number for number, token in enumerate(self._folded) if number and token == words]
+        named = {*found}
+        for number in order.tolist() if len(found) < limit else ():
+            if number and number not in named and words in texts[number]:
                 found.append(number)
                 if len(found) == limit:
                     break
-        return found
+        return found[:limit]
 
 
 def read_catalogue(

@@ -105,8 +105,8 @@ class Exported:
         if measured["ndcg"] is not None:
             of_checkpoint, of_export = measured["ndcg"].values()
             lines.append(
-                f"NDCG@10 of users' last items: {of_checkpoint:.4f} by the checkpoint, "
-                f"{of_export:.4f} by the export."
+                f"NDCG@10 of users' last items: {of_checkpoint:.4f} by these branches of the "
+                f"checkpoint, {of_export:.4f} by the export."
             )
         if made.index is not None:
             lines.append(f"Index: recall@10 {made.index['recall']:.2%} of exact search.")

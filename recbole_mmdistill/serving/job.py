@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..errors import UserError
 from ..files import check_output
 from ..intake.engine import Engine
 from ..intake.reading import AS_FOUND, Reading
@@ -78,6 +79,8 @@ class Written:
         Rows of the file of histories that could not be read.
     unknown : str
         A sentence about the items of histories that were skipped, if there are any.
+    n_unlisted : int
+        Items of the files of ``only`` and ``exclude`` that the checkpoint does not know.
     """
 
     n_users: int
@@ -85,12 +88,15 @@ class Written:
     n_popular: int
     n_dropped: int
     unknown: str = ""
+    n_unlisted: int = 0
 
     def text(self) -> str:
         """Give it in a few sentences."""
         lines = [f"{self.n_rows:,} recommendations, users: {self.n_users:,}."]
         if self.unknown:
             lines.append(self.unknown)
+        if self.n_unlisted:
+            lines.append(f"Unknown items of --only and --exclude, skipped: {self.n_unlisted:,}.")
         if self.n_popular:
             lines.append(
                 f"Users of whom nothing is known, who got the most popular: {self.n_popular:,}."
@@ -120,6 +126,11 @@ def write_recommendations(request: Request) -> Written:
     format_of(request.output)
     check_output(request.output, "--output")
     check_asked(request)
+    if request.exclude not in (SEEN, NONE) and not Path(request.exclude).exists():
+        raise UserError(
+            f"--exclude is {request.exclude!r}, and there is no such file.",
+            "Say seen, none, or a file of items.",
+        )
     recommender = Recommender.from_checkpoint(request.checkpoint)
     if request.sources:
         recommender = recommender.with_sources(request.sources)
@@ -129,13 +140,15 @@ def write_recommendations(request: Request) -> Written:
 
 
 def _recommend(request: Request, recommender: Recommender, source: Engine, sink: Engine) -> Written:
-    only, exclude = None, np.zeros(0, dtype=np.int64)
+    only, exclude, n_unlisted = None, np.zeros(0, dtype=np.int64), 0
     if request.only is not None:
         tokens = read_ids(source, request.only, "item", request.reading)
         only = recommender.numbers(tokens, f"--only={request.only}")
+        n_unlisted += len(tokens) - len(only)
     if request.exclude not in (SEEN, NONE):
         tokens = read_ids(source, Path(request.exclude), "item", request.reading)
         exclude = recommender.numbers(tokens, f"--exclude={request.exclude}")
+        n_unlisted += len(tokens) - len(exclude)
     recommend = partial(
         recommender.recommend,
         k=request.k,
@@ -161,4 +174,4 @@ def _recommend(request: Request, recommender: Recommender, source: Engine, sink:
     writer.write(request.output)
     tally = getattr(people, "tally", None)
     n_dropped = 0 if tally is None else tally.read - tally.left
-    return Written(len(people), writer.n_rows, n_popular, n_dropped, unknown)
+    return Written(len(people), writer.n_rows, n_popular, n_dropped, unknown, n_unlisted)

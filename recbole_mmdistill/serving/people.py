@@ -10,9 +10,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..intake import columns
-from ..intake.dialect import SEPARATORS
+from ..intake.dialect import is_list
 from ..intake.engine import Engine
-from ..intake.form import check_encoding, form_of, parts_of
+from ..intake.form import Form, check_encoding, form_of, parts_of
 from ..intake.interactions import Interactions
 from ..intake.lines import read_blocks
 from ..intake.reading import AS_FOUND, Reading
@@ -339,17 +339,13 @@ def read_ids(engine: Engine, path: Path, role: str, reading: Reading = AS_FOUND)
     UserError
         It cannot be read, or holds none.
     """
-    (path, *_) = parts_of(path)
-    form = form_of(path, check_encoding(reading.encoding))
-    if form.kind == "text" and not any(
-        mark in form.head.split(form.newline)[0] for mark in SEPARATORS
-    ):
-        blocks = read_blocks(path, form, Tally(), lambda n_bytes: None)
-        ids = [line for block in blocks for line in block.lines if line.strip()]
-        if ids and columns.candidates(role, ids[:1]):
-            ids = ids[1:]
+    parts = parts_of(path)
+    forms = {part: form_of(part, check_encoding(reading.encoding)) for part in parts}
+    filled = {part: form for part, form in forms.items() if form.kind != "empty"}
+    if filled and all(_is_list(form, reading) for form in filled.values()):
+        ids = [id_ for part, form in filled.items() for id_ in _lines(part, form, role, reading)]
     else:
-        table = reading.open([path])
+        table = reading.open(parts)
         place = columns.choose(role, role, None, table.names, str(path))
         assert place is not None  # a column is needed
         name = f"list_of_{role}s"
@@ -360,3 +356,27 @@ def read_ids(engine: Engine, path: Path, role: str, reading: Reading = AS_FOUND)
     if not ids:
         raise UserError(f"{path} holds no {role}s.", "Give one id a line, or a column of them.")
     return list(dict.fromkeys(ids))
+
+
+def _is_list(form: Form, reading: Reading) -> bool:
+    return form.kind == "text" and is_list(form, reading.wanted)
+
+
+def _lines(path: Path, form: Form, role: str, reading: Reading) -> list[str]:
+    """The ids of a file of one column, without its header."""
+    blocks = read_blocks(path, form, Tally(), lambda n_bytes: None)
+    ids = [line for block in blocks for line in block.lines if line.strip()]
+    if reading.wanted.quoted is not False:
+        ids = [_unquoted(line) for line in ids]
+    header = reading.wanted.header
+    if header is None:
+        header = bool(columns.candidates(role, ids[:1]))
+    return ids[1:] if header else ids
+
+
+def _unquoted(line: str) -> str:
+    """Take quotation marks off a line that is one cell of CSV."""
+    if len(line) < 2 or not line[0] == line[-1] == '"':
+        return line
+    cell = line[1:-1].replace('""', "\0")
+    return line if '"' in cell else cell.replace("\0", '"')

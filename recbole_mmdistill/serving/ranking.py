@@ -254,6 +254,23 @@ class Ranker:
             states[known] = self._states(histories, known, np.ones(len(self.branches), "f"))
         return states
 
+    def repeats(self, histories: Histories, numbers: np.ndarray) -> np.ndarray:
+        """Give what the repeat bias adds to the scores of items.
+
+        Parameters
+        ----------
+        histories : Histories
+            Of some people.
+        numbers : numpy.ndarray
+            Items for each of them, int64 ``[n, k]``.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 ``[n, k]``; 0 of items that a person did not choose.
+        """
+        return self._bias(self._repeats(histories, np.ones(len(self.branches), "f")), numbers)
+
     def _candidates(
         self, only: np.ndarray | Iterable[str] | None, exclude: np.ndarray | Iterable[str]
     ) -> np.ndarray:
@@ -327,14 +344,18 @@ class Ranker:
         starts = np.cumsum([0, *self.scoring.widths[:-1]])
         shares = np.add.reduceat(vectors, starts, axis=2, dtype=np.float64)
         if self.scoring.repeat_bias is not None:
-            bias = np.zeros((*numbers.shape, 1))
-            if repeats is not None:
-                key = repeats.row * len(self.items) + repeats.item
-                wanted = np.arange(len(numbers))[:, None] * len(self.items) + numbers
-                place = np.searchsorted(key, wanted).clip(max=len(key) - 1)
-                bias[..., 0] = np.where(key[place] == wanted, repeats.value[place], 0)
-            shares = np.concatenate([shares, bias], axis=2)
+            bias = self._bias(repeats, numbers)
+            shares = np.concatenate([shares, bias[..., None]], axis=2)
         return shares
+
+    def _bias(self, repeats: Cells | None, numbers: np.ndarray) -> np.ndarray:
+        """What the repeat bias adds to the scores of items, float64 ``[B, k]``."""
+        if repeats is None or not len(repeats.row):
+            return np.zeros(numbers.shape)
+        key = repeats.row * len(self.items) + repeats.item
+        wanted = np.arange(len(numbers))[:, None] * len(self.items) + numbers
+        place = np.searchsorted(key, wanted).clip(max=len(key) - 1)
+        return np.where(key[place] == wanted, repeats.value[place], 0.0)
 
     def _most_popular(self, k: int, candidates: np.ndarray) -> np.ndarray:
         """The most popular of the candidates, at most ``k``."""

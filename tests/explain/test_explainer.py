@@ -124,6 +124,19 @@ def test_a_past_item_changes_the_score_by_what_it_falls_without_it():
         np.testing.assert_allclose(past.change[:, n], change, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["three branches", "ID alone, no repeat bias"])
+def test_a_past_item_that_is_recommended_again_changes_its_repeat_bias(name):
+    explainer, model = made(name)
+    explained = explainer.explain(HISTORIES[1:2], 15, exclude_seen=False)
+    (past,), numbers = explained.past, explained.recommendations.numbers[0]
+    number_of = explainer.recommender.number_of
+    whole, *rest = (
+        predict(model, [[number_of[token] for token in HISTORIES[1] if token != item]])[0, numbers]
+        for item in ["", *past.items]
+    )
+    np.testing.assert_allclose(past.change, (whole - np.array(rest)).T, atol=1e-5)
+
+
 def test_the_only_past_item_carries_the_whole_score():
     explainer, _ = made()
     explained = explainer.explain([["i4"]], 5)

@@ -114,6 +114,16 @@ def test_items_are_found_by_title(client):
     assert len(every) == 15 and counts == sorted(counts, reverse=True)
 
 
+def test_an_item_is_found_by_its_id(client):
+    found = client.get("/items", params={"query": "I7", "limit": 1}).json()["items"]
+    assert [entry["item"] for entry in found] == ["i7"]
+
+
+def test_a_request_without_a_body_is_said(client):
+    answer = client.post("/recommend")
+    assert answer.status_code == 422 and answer.json()["error"] == "The request has no body."
+
+
 def test_similar_items_are_the_nearest_by_cosine(client, exports):
     runtime = Runtime(exports / "one")
     vectors = runtime.scoring.index.rows(np.arange(16))

@@ -84,6 +84,15 @@ def test_it_recommends_for_what_is_chosen(exports, opened, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_focus_stays_with_whoever_uses_the_keyboard(exports, opened):
+    with running(exports / "one") as (address, _):
+        page = opened(address, 1200)
+        page.locator("#found button").first.press("Enter")
+        assert page.evaluate("document.activeElement.ariaLabel").startswith("Remove ")
+        page.locator("#chosen button").press("Enter")
+        assert page.evaluate("document.activeElement.id") == "find"
+
+
 def test_it_asks_for_the_token(exports, opened):
     Path("token.txt").write_text(TOKEN)
     with running(exports / "one", "--token_file=token.txt") as (address, _):

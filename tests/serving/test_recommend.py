@@ -9,6 +9,9 @@ import duckdb
 import pytest
 
 from recbole_mmdistill.cli import main
+from recbole_mmdistill.intake.dialect import NOTHING
+from recbole_mmdistill.intake.engine import Engine
+from recbole_mmdistill.intake.reading import AS_FOUND
 from recbole_mmdistill.serving import Recommender, people
 from tests.serving.builders import save_checkpoint, write_files
 
@@ -136,6 +139,45 @@ def test_sources_only_and_exclude(checkpoint):
     assert [row["item"] for row in rows() if row["user"] == "ann"] == ["i2"]
 
 
+@pytest.mark.parametrize(
+    "only",
+    [
+        'sku\n"i3"\n"i4"\n',  # as R, and whoever quotes all cells, writes one column
+        "i3\r\ni4\r\n",
+        "i3, the blue one\ni4\ni3\n",  # ids with commas in them are no table
+        "sep=;\nitem;stock\ni3;1\ni4;2\n",
+    ],
+)
+def test_a_list_of_ids_may_be_one_column_of_any_kind(checkpoint, only):
+    Path("only.txt").write_text(only)
+    assert recommend(checkpoint, "--only=only.txt", "--exclude=none", "--k=3") == 0
+    assert {row["item"] for row in rows()} == {"i3", "i4"}
+
+
+def test_ids_with_marks_in_them():
+    Path("ids.csv").write_text('item\n"a,b"\n"say ""hi"""\n"x" and "y"\n7"\n')
+    ids = ["a,b", 'say "hi"', '"x" and "y"', '7"']
+    with Engine(Path("database")) as engine:
+        assert people.read_ids(engine, Path("ids.csv"), "item") == ids
+        raw = AS_FOUND._replace(wanted=NOTHING._replace(quoted=False, header=False))
+        assert people.read_ids(engine, Path("ids.csv"), "item", raw)[:2] == ["item", '"a,b"']
+
+
+def test_a_list_of_ids_may_be_a_folder_of_parts(checkpoint):
+    Path("only").mkdir()
+    for name, text in {"1.txt": "i3\n", "2.txt": "", "3.txt": "i4\n"}.items():
+        Path("only", name).write_text(text)
+    assert recommend(checkpoint, "--only=only", "--exclude=none", "--k=3") == 0
+    assert {row["item"] for row in rows()} == {"i3", "i4"}
+
+
+def test_unknown_items_of_lists_are_counted(checkpoint, capsys):
+    Path("only.txt").write_text("i3\ni4\n03\n04\n")
+    Path("sold.txt").write_text("i4\nx\n")
+    assert recommend(checkpoint, "--only=only.txt", "--exclude=sold.txt") == 0
+    assert "Unknown items of --only and --exclude, skipped: 3." in capsys.readouterr().out
+
+
 def test_a_model_of_recbole():
     write_files()
     path, _ = save_checkpoint("SASRec")
@@ -211,10 +253,12 @@ def test_many_people_come_in_parts(checkpoint, words, monkeypatch):
         (["--histories=odd.csv"], "No column of odd.csv is known for the user"),
         (["--histories=visitors.csv", "--item=product"], "has no column 'product' (--item)"),
         (["--histories=bad.csv"], "2 of 2 rows cannot be read"),
+        (["--histories=lists.jsonl"], "nested value (lists.jsonl:1). Give a row for each user and"),
         (["--histories=visitors.csv", "--users=visitors.csv"], "Both --users and --histories"),
         (["--only=odd.csv"], "No column of odd.csv is known for the item"),
         (["--only=foreign.txt"], "None of the 2 items of --only=foreign.txt is known"),
-        (["--exclude=everything"], "There is no file everything"),
+        (["--exclude=everything"], "--exclude is 'everything', and there is no such file."),
+        (["--only=absent.txt"], "There is no file absent.txt"),
         (["--exclude=binary"], "is a zip archive"),
         (
             ["--histories=other.csv"],
@@ -234,6 +278,7 @@ def test_what_cannot_be_is_said_and_nothing_is_written(checkpoint, words, said, 
     Path("empty.txt").write_text("")
     Path("odd.csv").write_text("colour,size\nred,3\n")
     Path("bad.csv").write_text("user,item,time\n,i1,1\n,i2,2\n")
+    Path("lists.jsonl").write_text('{"user": "ann", "item": ["i1", "i2"]}\n')
     Path("other.csv").write_text("user,item\nann,x1\nann,x2\nbob,x1\n")
     Path("foreign.txt").write_text("x1\nx2\n")
     Path("binary").write_bytes(b"PK\x03\x04 and more")
