@@ -27,7 +27,6 @@ COMMON = {
     "train_batch_size": 96,
     "eval_batch_size": 64,
     "MAX_ITEM_LIST_LENGTH": 8,
-    "feature_normalize": False,
     "item_encoder": "imt",
     "hidden_size": 16,
     "inner_size": 32,
@@ -42,7 +41,6 @@ COMMON = {
 VARIANTS = {
     "shipped": {},
     "by short histories": {
-        "feature_normalize": "auto",
         "item_encoder": "auto",
         "hidden_size": "auto",
         "learning_rate": "auto",
@@ -91,13 +89,13 @@ GOLDEN = {
             ],
         },
         "by short histories": {
-            "losses": [47.8802, 45.24338, 41.9545],
-            "valid": [0.5009, 0.65],
-            "test": [0.2925, 0.475],
+            "losses": [48.07442, 45.54713, 42.29289],
+            "valid": [0.5004, 0.65],
+            "test": [0.2868, 0.475],
             "scores": [
-                [2.107389, -0.079413, 0.445231, -0.388195],
-                [-0.884827, 0.62315, -0.395651, -0.602362],
-                [-0.789122, 1.243454, -0.408113, -0.504382],
+                [1.891025, -0.084096, 0.207942, -0.538056],
+                [-0.897095, 0.503504, -0.409146, -0.807534],
+                [-0.865357, 1.260289, -0.326788, -0.407879],
             ],
         },
         "sampled": {

@@ -12,14 +12,12 @@ SHORT = 20.0  # targets a user; chosen between shops (5) and films (over 80), no
 
 # Chosen on validation data of three shops, and of two sets of film ratings: results/experiments.md.
 OF_SHORT: dict[str, Any] = {
-    "feature_normalize": True,  # else outlying texts, whose vectors are long, rank high for all
     "item_encoder": "late",
     "hidden_size": 256,  # room for all that features say, in the IDs too, which begin as they are
     "learning_rate": 0.001,  # at a higher one IDs forget the features within three epochs
     "repeat_bias_rate": 50.0,  # so few steps must still teach that nothing is bought twice
 }
 OF_LONG: dict[str, Any] = {
-    "feature_normalize": False,
     "item_encoder": "imt",
     "hidden_size": 64,
     "learning_rate": 0.003,
