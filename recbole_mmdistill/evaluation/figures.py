@@ -154,8 +154,10 @@ def _panels(content: Mapping[str, _Lines], x_label: str, logarithmic: bool = Fal
         axes.set_visible(False)
     figure.tight_layout()
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None})
+    # Neither metadata nor indentation: reports are kept in git.
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(stream, format="svg", metadata=metadata)
     pyplot.close(figure)
     text = stream.getvalue()
-    text = text[text.index("<svg") :].strip() + "\n"
+    text = re.sub(r"\n\s+", "\n", text[text.index("<svg") :]).strip() + "\n"
     return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", text)
