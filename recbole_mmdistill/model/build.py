@@ -192,9 +192,9 @@ def init_id_embedding(
 ) -> None:
     """Draw an ID embedding, or let it begin with the mean of items' features.
 
-    If features fill less than half of an ID's numbers, others are drawn until half are filled:
-    else a few features that say nothing of who buys what would put the IDs where training hardly
-    gets them out. The rest is 0; random numbers there would cost a little in shops.
+    If features fill less than half of an ID's numbers, the others are drawn: were they 0, a few
+    features that say nothing of who buys what would put the IDs where training hardly gets them
+    out. Else the others are 0: random numbers beside many features cost a little in shops.
 
     Parameters
     ----------
@@ -222,12 +222,13 @@ def init_id_embedding(
             is_known[item] = known.any(0)
         if is_known.any():
             is_filled = mean.any(0)
-            # Random numbers of its own: an item added later begins as if it had been there.
-            generator = torch.Generator().manual_seed(seed)
-            free = (~is_filled).nonzero()[: max(0, width // 2 - int(is_filled.sum())), 0]
-            drawn = torch.randn(n_items, len(free), generator=generator)
-            mean[:, free] = drawn.to(on) * mean[is_known][:, is_filled].std()
-            mean *= std / mean[is_known].std().clamp(min=1e-12)
+            known, is_narrow = mean[is_known], 2 * is_filled.sum() < width
+            mean *= std / (known[:, is_filled] if is_narrow else known).std().clamp(min=1e-12)
+            if is_narrow:
+                # Random numbers of its own: an item added later begins as if it had been there.
+                generator = torch.Generator().manual_seed(seed)
+                drawn = torch.randn(n_items, int((~is_filled).sum()), generator=generator)
+                mean[:, ~is_filled] = (std * drawn).to(on)
             torch.where(is_known[:, None], mean, weight, out=weight)
     weight[0] = 0
 

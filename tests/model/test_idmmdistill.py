@@ -427,18 +427,18 @@ def test_the_ids_can_start_from_the_features(how, hidden_size):
     assert nearness[both].tolist() == pytest.approx([1.0] * int(both.sum()))
 
 
-def test_of_an_id_that_features_fill_by_less_than_half_so_much_is_drawn():
-    def start(seed):
-        recommender = IDMMDistill(config(id_init="text", hidden_size=16, seed=seed), dataset())
-        return recommender.network.id_embedding.weight[1:]
+def test_the_rest_of_an_id_is_drawn_if_features_fill_less_than_half():
+    def start(seed, hidden_size=16):
+        options = config(id_init="text", hidden_size=hidden_size, seed=seed)
+        return IDMMDistill(options, dataset()).network.id_embedding.weight[1:]
 
     first, again, other = start(1), start(1), start(2)
     assert torch.equal(first, again)
     assert torch.cosine_similarity(first[:, :5], other[:, :5]).min() > 0.99999
-    assert not torch.isclose(first[:, 5:8], other[:, 5:8]).any()
-    assert first[:, 5:8].std().item() == pytest.approx(first[:, :5].std().item(), rel=0.5)
-    assert not first[:, 8:].any()
+    assert not torch.isclose(first[:, 5:], other[:, 5:]).any()
+    assert first[:, 5:].std().item() == pytest.approx(first[:, :5].std().item(), rel=0.5)
     assert first.std().item() == pytest.approx(0.02, rel=0.1)
+    assert not start(1, hidden_size=10)[:, 5:].any()
 
 
 def test_a_deep_copy_shares_the_features_and_computes_its_own_table():
