@@ -75,6 +75,8 @@ def main() -> None:
     if None in files:
         parser.error(f"{given.benchmark} needs --{' and --'.join(_FILES[given.benchmark])}")
     if given.benchmark == "explain" and given.checkpoint is not None:
+        if given.output is None:
+            parser.error("explain of a --checkpoint needs --output")
         files = [given.checkpoint]
     if given.benchmark == "recommend" and given.users is not None:
         files = [given.users]

@@ -250,9 +250,9 @@ def _item_columns(
         chosen[f"c{number}"] = Pick(column, text=True)
     if image is not None:
         chosen["image"] = Pick(image, text=True)
-    for pick, (column, _) in chosen.items():
-        if pick != "id":
-            fields[pick] = field_name(names[column], [*fields.values()])
+    for role, pick in chosen.items():
+        if role != "id":
+            fields[role] = field_name(names[pick.column], [*fields.values()])
     return chosen
 
 

@@ -63,7 +63,7 @@ def check_readable(tally: Tally, path: Path) -> None:
         raise UserError(
             f"{count.rows:,} of {tally.read:,} rows cannot be read: "
             f"{kind.replace('_', ' ')} ({', '.join(count.places[:3])}).",
-            "Give a row for each user and item."
+            "Give a row for each user and item, or, for --histories, a list of ids for each user."
             if kind == "nested_value"
             else "Correct them, or say how they are to be read (recbole-mm import --help).",
         )
@@ -75,8 +75,8 @@ class Interactions:
     Parameters
     ----------
     engine : Engine
-        Has the table ``raw``: ``part``, ``line``, ``user``, ``item``, and ``time``, ``rating`` and
-        ``label`` if there are such columns.
+        Has the table ``raw``: ``part``, ``line``, ``user``, ``item``, and ``time``, ``rating``,
+        ``label`` and ``place`` (within a line) if there are such columns.
     paths : sequence of pathlib.Path
         The parts.
     tally : Tally
@@ -109,6 +109,7 @@ class Interactions:
                 label=f"{role}s",
             )
         absent = "".join(f", '' AS {name}" for name in ("rating", "label") if name not in columns)
+        place = ", place" if "place" in columns else ""
         again = ""
         if header is not None:
             user, item = map(literal, header)
@@ -117,7 +118,7 @@ class Interactions:
             f"""
             CREATE TEMP TABLE checked AS
             SELECT {N} AS n, users.rowid::INTEGER AS u, items.rowid::INTEGER AS i,
-              {times.nanos} AS t, label,
+              {times.nanos} AS t, label{place},
               CASE WHEN isfinite(TRY_CAST(rating AS DOUBLE)) THEN CAST(rating AS DOUBLE) END
                 AS rating,
               trim(rating) <> '' AND NOT coalesce(isfinite(TRY_CAST(rating AS DOUBLE)), false)

@@ -39,6 +39,7 @@ class JsonLines(TextTable):
             parse_int=str, parse_float=str, parse_constant=lambda _: None
         ).decode
         names: dict[str, None] = {}
+        self._lists: set[str] = set()
         for path, form in forms.items():
             lines = [line for line in form.head.split(form.newline) if line.strip()][:_SAMPLE]
             records = [record for line in lines if (record := self._record(line)) is not None]
@@ -50,8 +51,13 @@ class JsonLines(TextTable):
                 )
             for record in records:
                 names.update(dict.fromkeys(record))
+                self._lists.update(key for key, cell in record.items() if isinstance(cell, list))
         self.names = tuple(names)
         self._known = {*names}
+
+    def holds_lists(self, column: int) -> bool:
+        """See :meth:`.table.Table.holds_lists`; by the first lines."""
+        return self.names[column] in self._lists
 
     def _record(self, line: str) -> dict[str, Any] | None:
         try:
@@ -63,7 +69,10 @@ class JsonLines(TextTable):
     def _rows(
         self, path: Path, picks: Sequence[Pick], tally: Tally, advance: Callable[[int], None]
     ) -> Iterator[Batch]:
-        wanted = [(self.names[pick.column], _flat if pick.text else _plain) for pick in picks]
+        wanted = [
+            (self.names[pick.column], _flat if pick.text else _listed if pick.each else _plain)
+            for pick in picks
+        ]
         for block in read_blocks(path, self._forms[path], tally, advance):
             lines: list[int] = []
             rows: list[list[str]] = []
@@ -102,6 +111,13 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     raise _NoText("nested_value")
+
+
+def _listed(value: Any) -> str:
+    """Write a list of ids as JSON; one id, or none, is a list, too."""
+    if not isinstance(value, list):
+        value = [] if value is None else [value]
+    return json.dumps([*map(_plain, value)])
 
 
 def _flat(value: Any) -> str:

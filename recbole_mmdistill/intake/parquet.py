@@ -56,6 +56,10 @@ class Parquet(Table):
         except duckdb.Error as error:
             raise _no_parquet(self.paths[0], error) from None
 
+    def holds_lists(self, column: int) -> bool:
+        """See :meth:`.table.Table.holds_lists`."""
+        return self._types[0][self.names[column]].endswith("]")
+
     def load(self, engine: Engine, name: str, picks: Mapping[str, Pick], tally: Tally) -> None:
         """See :meth:`Table.load`."""
         columns = "".join(f", {pick} VARCHAR" for pick in picks)
@@ -64,7 +68,10 @@ class Parquet(Table):
             cells = []
             for pick in picks.values():
                 column = self.names[pick.column]
-                cells.append(_as_text(path, column, types[column], pick.text))
+                kind = types[column]
+                cells.append(
+                    _as_json(column) if pick.each else _as_text(path, column, kind, pick.text)
+                )
             try:
                 engine.run(
                     f"INSERT INTO {name} SELECT {part}, {_ROW} + 1, {', '.join(cells)} "
@@ -113,6 +120,11 @@ def _as_text(path: Path, column: str, kind: str, text: bool) -> str:
     if kind == "VARCHAR[]":
         return f"coalesce(array_to_string({name}, ', '), '')"
     return f"coalesce(CAST({name} AS VARCHAR), '')"
+
+
+def _as_json(column: str) -> str:
+    """Write a list of ids as JSON."""
+    return f"CAST(to_json(CAST({quoted(column)} AS VARCHAR[])) AS VARCHAR)"
 
 
 def _address(path: Path) -> str:

@@ -163,11 +163,12 @@ class Report:
         assert self._layout.items is not None
         names = self._layout.items.names
         said: dict[str, list[str]] = {}
-        for pick, (column, _) in self._item_picks.items():
-            role = {"id": "item", "image": "image"}.get(pick, "text")
-            field = self._fields.get(pick, names[column])
-            renamed = f" as {field}" if field != names[column] else ""
-            said.setdefault(role, []).append(f"{names[column]!r}{renamed}")
+        for key, pick in self._item_picks.items():
+            role = {"id": "item", "image": "image"}.get(key, "text")
+            name = names[pick.column]
+            field = self._fields.get(key, name)
+            renamed = f" as {field}" if field != name else ""
+            said.setdefault(role, []).append(f"{name!r}{renamed}")
         return [f"{role} = {' and '.join(columns)}" for role, columns in said.items()]
 
     def text(self) -> str:
@@ -308,8 +309,8 @@ class Report:
             account["items"] = {
                 **_source(layout.items, self.item_tally),
                 "columns": {
-                    self._fields.get(pick, "item_id"): names[column]
-                    for pick, (column, _) in self._item_picks.items()
+                    self._fields.get(key, "item_id"): names[pick.column]
+                    for key, pick in self._item_picks.items()
                 },
                 "written": self.item_statistics["rows"],
                 **self.item_statistics,

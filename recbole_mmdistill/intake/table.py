@@ -29,10 +29,13 @@ class Pick(NamedTuple):
         Its place.
     text : bool
         Whether it is for reading: lists become texts, and line breaks spaces.
+    each : bool
+        Whether its cells are lists of ids, and are handed on as JSON, see :mod:`.lists`.
     """
 
     column: int
     text: bool = False
+    each: bool = False
 
 
 class Convert(NamedTuple):
@@ -79,6 +82,10 @@ class Table(ABC):
     @abstractmethod
     def head(self) -> Sequence[Sequence[str]]:
         """Give some first cells of each column, as text."""
+
+    def holds_lists(self, column: int) -> bool:
+        """Whether a column has lists."""
+        return False
 
     @abstractmethod
     def load(self, engine: Engine, name: str, picks: Mapping[str, Pick], tally: Tally) -> None:

@@ -43,6 +43,11 @@ class Guard:
     hosts : collection of str, optional
         Names by which the service may be called. For a service on loopback: else a page of another
         site could have its name lead here, and read the answers in the user's browser.
+
+    Attributes
+    ----------
+    is_ending : bool
+        Whether each answer is the last one of its connection.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Guard:
         self._metrics = metrics
         self._token = None if token is None else _digest(token.encode())
         self._hosts = hosts
+        self.is_ending = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
@@ -71,6 +77,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *_HEADERS]
+                if self.is_ending:
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         headers = dict(scope["headers"])

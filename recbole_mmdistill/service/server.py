@@ -9,14 +9,20 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
 
+if TYPE_CHECKING:
+    from .guard import Guard
+
 _LEAST_TOKEN, _LARGEST_TOKEN = 16, 4096  # characters
 _GRACE = 30  # seconds that a running request has after SIGTERM
+_LAST_REQUESTS = 1  # seconds after SIGTERM in which open connections may ask once more
 _MOST_CONNECTIONS = 1000
 _BACKLOG = 512
 _LAST_PORT = 65535
@@ -170,7 +176,7 @@ def _listening(family: int, address: tuple) -> Iterator[socket.socket]:
         yield listener
 
 
-async def _run(app: object, listener: socket.socket) -> None:
+async def _run(app: Guard, listener: socket.socket) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -180,8 +186,18 @@ async def _run(app: object, listener: socket.socket) -> None:
         def capture_signals(self) -> Iterator[None]:
             yield
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """Let clients close their connections: closing one may lose a request on its way."""
+            for server in self.servers:
+                server.close()
+            app.is_ending = True
+            ends = time.monotonic() + _LAST_REQUESTS
+            while self.server_state.connections and time.monotonic() < ends:
+                await asyncio.sleep(0.02)
+            await super().shutdown(sockets)
+
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         log_config=None,
         log_level="error",
         access_log=False,

@@ -171,6 +171,12 @@ def _recommend(request: Request, recommender: Recommender, source: Engine, sink:
             n_known += len(some.histories.items)
             bar.update(len(found))
     unknown = say_unknown(people, recommender.items, n_unknown, n_known)
+    if not writer.n_rows:
+        raise UserError(
+            f"Nobody is left an item: --only is {request.only}, --exclude is {request.exclude}, "
+            f"users: {len(people):,}.",
+            "Change one of them.",
+        )
     writer.write(request.output)
     tally = getattr(people, "tally", None)
     n_dropped = 0 if tally is None else tally.read - tally.left

@@ -15,6 +15,7 @@ from ..intake.engine import Engine
 from ..intake.form import Form, check_encoding, form_of, parts_of
 from ..intake.interactions import Interactions
 from ..intake.lines import read_blocks
+from ..intake.lists import check_times, find_items, unfold
 from ..intake.reading import AS_FOUND, Reading
 from ..intake.table import Pick
 from ..intake.tally import Tally
@@ -169,7 +170,7 @@ class KnownUsers:
 
 
 class PeopleOfFile:
-    """Histories of a file of rows: a user, an item and, if there is one, a time.
+    """Histories of a file of rows: a user, an item or a list of them, and a time if there is one.
 
     Parameters
     ----------
@@ -207,19 +208,21 @@ class PeopleOfFile:
     ) -> None:
         self._engine = engine
         self.tally = Tally()
-        asked = {"user": user, "item": item, "time": time}
-        table = reading.open(parts_of(path), *asked.values())
-        picks: dict[str, Pick] = {}
-        for role, name in asked.items():
-            needed = role != "time"
-            place = columns.choose(role, role, name, table.names, str(path), needed=needed)
-            if place is not None:
-                picks[role] = Pick(place)
+        table = reading.open(parts_of(path), user, item, time)
+        user_at = columns.choose("user", "user", user, table.names, str(path))
+        item_at, lists = find_items(table, item, str(path))
+        time_at = columns.choose("time", "time", time, table.names, str(path), needed=False)
+        check_times(table, time_at, str(path))
+        picks = {"user": Pick(user_at or 0), "item": Pick(item_at, each=lists)}
+        if time_at is not None:
+            picks["time"] = Pick(time_at)
         table.load(engine, "raw", picks, self.tally)
-        times = order_of_rows()
+        nothing = unfold(engine, self.tally) if lists else []
+        times = order_of_rows("part, line, place" if lists else "part, line")
         if "time" in picks and self.tally.left:
             times = read_times(engine, table.names[picks["time"].column], reading.time_format)
-        Interactions(engine, table.paths, self.tally).check(times, picks)
+        self._order = ["p", "t", "n", *["place"] * lists]
+        Interactions(engine, table.paths, self.tally).check(times, [*picks, *self._order])
         engine.run("CREATE TEMP TABLE known (token VARCHAR, number INTEGER)")
         tokens = recommender.items[1:]
         engine.insert("known", {"token": tokens, "number": np.arange(1, len(tokens) + 1)})
@@ -232,7 +235,8 @@ class PeopleOfFile:
             "FROM kept GROUP BY u"
         )
         found = engine.run("SELECT token FROM people JOIN users ON users.rowid = u ORDER BY p")
-        self._tokens = np.array([token for (token,) in found], dtype=object)
+        ids = dict.fromkeys([token for (token,) in found] + nothing)
+        self._tokens = np.array([*ids], dtype=object)
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -248,7 +252,7 @@ class PeopleOfFile:
     def __iter__(self) -> Iterator[People]:
         rows = self._engine.stream(
             "SELECT p::BIGINT AS p, number FROM kept JOIN people USING (u) JOIN numbered USING (i) "
-            "ORDER BY p, t, n",
+            f"ORDER BY {', '.join(self._order)}",
             "sorting histories",
         )
         person, number = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
@@ -260,8 +264,11 @@ class PeopleOfFile:
                 cut = np.searchsorted(person, first + AT_ONCE)
                 yield self._people(first, person[:cut], number[:cut], AT_ONCE)
                 person, number, first = person[cut:], number[cut:], first + AT_ONCE
-        if first < len(self):
-            yield self._people(first, person, number, len(self) - first)
+        while first < len(self):
+            n = min(AT_ONCE, len(self) - first)  # the last ones may have nothing
+            cut = np.searchsorted(person, first + n)
+            yield self._people(first, person[:cut], number[:cut], n)
+            person, number, first = person[cut:], number[cut:], first + n
 
     def _people(self, first: int, person: np.ndarray, number: np.ndarray, n: int) -> People:
         return People(self._tokens[first : first + n], Histories.of_rows(person - first, number, n))

@@ -1,11 +1,13 @@
 """``recbole-mm serve``: what it listens to, and how it ends."""
 
+import http.client
 import json
 import shutil
 import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.request
 from pathlib import Path
 
@@ -70,6 +72,36 @@ def test_a_signal_finishes_what_runs(exports, number):
         assert answers == [{"items": []}]
         assert process.wait(timeout=20) == 0
         assert "Traceback" not in process.stderr.read()
+
+
+def ask_until_refused(port, answered, lost):
+    """Send a request as soon as the last one is answered, over a connection that is kept."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    while True:
+        try:
+            connection.request("GET", "/similar/i1")
+            answered.append(connection.getresponse().read())
+        except ConnectionRefusedError:
+            return
+        except (OSError, http.client.HTTPException) as error:
+            lost.append(repr(error))
+            return
+
+
+def test_no_request_is_lost_at_the_end(exports):
+    answered, lost = [], []
+    with running(exports / "one") as (address, process):
+        asked = int(address.rpartition(":")[2]), answered, lost
+        threads = [threading.Thread(target=ask_until_refused, args=asked) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        while len(answered) < 200:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert process.wait(timeout=20) == 0
+    assert lost == []
 
 
 def test_a_token_from_a_file(exports):

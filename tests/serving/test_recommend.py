@@ -111,6 +111,36 @@ def test_json_lines_and_columns_by_name(checkpoint):
     assert [row["rank"] for row in read] == [1, 2, 3, 4]
 
 
+LISTS = [
+    {"user": "ann", "items": ["i5", "i1", "i9"]},
+    {"user": "new", "items": []},
+    {"user": "bob", "items": ["i3", "unheard"]},
+    {"user": "ann", "items": ["i2"]},
+]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_list_of_items_for_each_person(checkpoint, capsys, ending):
+    Path("h.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LISTS))
+    duckdb.sql("COPY (FROM 'h.jsonl') TO 'h.parquet'")
+    assert recommend(checkpoint, "--k=4", f"--histories=h.{ending}") == 0
+    recommender = Recommender.from_checkpoint(checkpoint)
+    found = recommender.recommend([["i5", "i1", "i9", "i2"], ["i3", "unheard"], []], 4)
+    assert keys(rows()) == as_lists(found, ["ann", "bob", "new"])
+    assert [row["by"] for row in rows()] == ["model"] * 8 + ["popularity"] * 4
+    said = capsys.readouterr().out
+    assert "Unknown items of histories, skipped: 1." in said
+    assert "could not be read" not in said
+
+
+def test_lists_of_items_in_the_order_of_their_times(checkpoint):
+    lines = [{"user": "ann", "n": 9, "item": ["i5", "i1"]}, {"user": "ann", "n": 3, "item": "i2"}]
+    Path("h.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert recommend(checkpoint, "--k=4", "--histories=h.jsonl", "--time=n") == 0
+    found = Recommender.from_checkpoint(checkpoint).recommend([["i2", "i5", "i1"]], 4)
+    assert keys(rows()) == as_lists(found, ["ann"])
+
+
 def test_ids_stay_as_they_stand(checkpoint):
     Path("h.csv").write_text('user,item\n007,i1\n" a ",i1\nЖ🎬,i1\n1.0,i1\n')
     assert recommend(checkpoint, "--k=1", "--histories=h.csv", output="recs.parquet") == 0
@@ -253,8 +283,10 @@ def test_many_people_come_in_parts(checkpoint, words, monkeypatch):
         (["--histories=odd.csv"], "No column of odd.csv is known for the user"),
         (["--histories=visitors.csv", "--item=product"], "has no column 'product' (--item)"),
         (["--histories=bad.csv"], "2 of 2 rows cannot be read"),
-        (["--histories=lists.jsonl"], "nested value (lists.jsonl:1). Give a row for each user and"),
+        (["--histories=nested.jsonl"], "nested value (nested.jsonl:1). Give a row for each user"),
+        (["--histories=times.jsonl"], "The column 'time' of times.jsonl holds lists of times."),
         (["--histories=visitors.csv", "--users=visitors.csv"], "Both --users and --histories"),
+        (["--only=one.txt", "--exclude=one.txt"], "Nobody is left an item: --only is one.txt"),
         (["--only=odd.csv"], "No column of odd.csv is known for the item"),
         (["--only=foreign.txt"], "None of the 2 items of --only=foreign.txt is known"),
         (["--exclude=everything"], "--exclude is 'everything', and there is no such file."),
@@ -278,9 +310,11 @@ def test_what_cannot_be_is_said_and_nothing_is_written(checkpoint, words, said, 
     Path("empty.txt").write_text("")
     Path("odd.csv").write_text("colour,size\nred,3\n")
     Path("bad.csv").write_text("user,item,time\n,i1,1\n,i2,2\n")
-    Path("lists.jsonl").write_text('{"user": "ann", "item": ["i1", "i2"]}\n')
+    Path("nested.jsonl").write_text('{"user": "ann", "items": [{"id": "i1"}, {"id": "i2"}]}\n')
+    Path("times.jsonl").write_text('{"user": "ann", "items": ["i1", "i2"], "time": [1, 2]}\n')
     Path("other.csv").write_text("user,item\nann,x1\nann,x2\nbob,x1\n")
     Path("foreign.txt").write_text("x1\nx2\n")
+    Path("one.txt").write_text("i1\n")
     Path("binary").write_bytes(b"PK\x03\x04 and more")
     Path("folder.csv").mkdir()
     before = sorted(Path().rglob("*"))
