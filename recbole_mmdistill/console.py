@@ -87,10 +87,10 @@ def format_table(summary: Mapping[str, Any]) -> str:
     width = max(len(name) for name in rows)
     cell = max([_CELL, *map(len, measured)])
     epochs = f", {summary['epochs']} epochs" if summary["epochs"] else ""
-    what = "Test" if summary["test"] else "No test rows; validation"
-    lines = [
-        f"{what} of {summary['model']} on {summary['dataset']}{epochs}, {summary['seconds']:.0f} s"
-    ]
+    of = f"of {summary['model']} on {summary['dataset']}{epochs}, {summary['seconds']:.0f} s"
+    if not measured:
+        return f"No rows to measure; training {of}"
+    lines = [f"{'Test' if summary['test'] else 'No test rows; validation'} {of}"]
     at_once = max(1, (WIDTH - width) // (cell + 2))
     names = list(measured)
     for first in range(0, len(names), at_once):

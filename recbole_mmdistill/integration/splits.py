@@ -1,4 +1,4 @@
-"""Splits with nothing to train on or to test on are refused."""
+"""Splits with nothing to train on, or unasked with nothing to test on, are refused."""
 
 from __future__ import annotations
 
@@ -38,28 +38,37 @@ def check_parts(config: Any, dataset: Any, parts: Sequence[Any]) -> None:
     Raises
     ------
     UserError
-        There is nothing to train on or to test on; there are fewer items than ``topk`` or the
-        sampling of negatives needs; or labels are missing that are to be measured.
+        There is nothing to train on, or nothing to test on although ``RS`` does not give all rows
+        to training; there are fewer items than ``topk`` or the sampling of negatives needs; or
+        labels are missing that are to be measured.
     """
     n_train, n_valid, n_test = (len(part.inter_feat) for part in parts)
-    if not n_train or not n_test:
+    if not n_train or not (n_test or _takes_all(config)):
         files = config["benchmark_filename"]
         split = f"eval_args' split {config['eval_args']['split']}"
         split = split if files is None else f"benchmark_filename {files}"
         raise UserError(
             f"{split} leaves {n_train} rows for training, {n_valid} for validation and {n_test} "
             "for test.",
-            "Choose another split, one with rows for training and for test"
-            f"{_what_a_row_is(config)}.",
+            "Choose another split, one with rows for training and for test, or RS: [1, 0, 0] to "
+            f"train on all{_what_a_row_is(config)}.",
         )
     _check_topk(config, dataset.item_num - 1)
     _check_label(config, dataset, {"valid": parts[1], "test": parts[2]})
     _check_sampling(config, dataset)
     _check_plugin(config)
-    if not n_valid:
+    if not n_test:
+        getLogger().warning("All rows are trained on: all epochs are trained, none is measured.")
+    elif not n_valid:
         getLogger().warning(
             "There are no rows for validation: all epochs are trained, and the last one is tested."
         )
+
+
+def _takes_all(config: Any) -> bool:
+    """Whether the settings say that all rows are for training."""
+    split = config["eval_args"]["split"]
+    return config["benchmark_filename"] is None and "RS" in split and not any(split["RS"][1:])
 
 
 def _what_a_row_is(config: Any) -> str:

@@ -14,6 +14,7 @@ from .stages import ALL, ID, SASREC
 
 SETTINGS = "train.yaml"
 _KEPT = ("data_path", "MAX_ITEM_LIST_LENGTH", "eval_args")
+_ALL_ROWS = {"RS": [1, 0, 0]}
 
 
 def write_commands(
@@ -25,12 +26,14 @@ def write_commands(
 ) -> list[str]:
     """Give the command lines to go on with, and write the settings that they train with.
 
+    All rows are trained on, for as many epochs as were best while some were held back.
+
     Parameters
     ----------
     output : Path
         The folder of the job, which gets ``train.yaml``.
     report : Mapping
-        Has the verdict, the settings and the dataset.
+        Has the verdict, the settings, the dataset, and of each stage the best number of epochs.
     modalities : list of str
         That have features.
     words : sequence of str
@@ -53,6 +56,8 @@ def write_commands(
         ]
         return [shlex.join(["recbole-mm", "poc", *kept, "--budget=2h"])] if words else []
     settings = {name: report["settings"][name] for name in _KEPT}
+    settings["eval_args"] = {**settings["eval_args"], "split": dict(_ALL_ROWS)}
+    settings["epochs"] = report["plan"]["best_epochs"][stage]
     model = "SASRec" if stage == SASREC else "IDMMDistill"
     if stage == SASREC:
         settings["train_neg_sample_args"] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
@@ -220,7 +220,7 @@ def _texts(sample: Sample, fields: Sequence[str]) -> dict[str, Any]:
         "cleaned": changed,
         "identical": sum(n for n in same.values() if n > 1),
         "languages": languages(texts),
-        "worst": _worst(sample, table, np.flatnonzero(length < _SHORT), texts),
+        "worst": _worst(sample, table, np.flatnonzero(length < _SHORT), texts.__getitem__),
     }
 
 
@@ -228,7 +228,7 @@ def _worst(
     sample: Sample,
     table: ItemTable,
     rows: np.ndarray,
-    said: Sequence[str],
+    said: Callable[[int], str],
     why: Mapping[int, str] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """The most bought of some items: these deserve better data first."""
@@ -239,7 +239,7 @@ def _worst(
         {
             "item": str(table.item_tokens[row]),
             "purchases": n,
-            "said": said[row][:80],
+            "said": said(row)[:80],
             "why": why.get(row, ""),
         }
         for n, row in found[:_WORST]
@@ -297,12 +297,11 @@ def _pictures(
     else:
         inputs = Pictures(pictures, table.item_tokens, table, image)
     digests: Counter[bytes] = Counter()
-    lacking, small, titles = [], 0, []
+    lacking, small = [], 0
     unusable: dict[int, str] = {}
     sizes: list[int] = []
     decoded = _drawn(len(table))
     for row in range(len(table)):
-        titles.append(catalogue.title(row))
         try:
             data = inputs.read(row)
             if data is None:
@@ -329,7 +328,8 @@ def _pictures(
         "small": small,
         "median_side": float(np.median(sizes)) if sizes else 0.0,
         "worst": _worst(
-            sample, table, np.array([*lacking, *unusable], dtype=int), titles, unusable
+            *(sample, table, np.array([*lacking, *unusable], dtype=int)),
+            *(catalogue.title, unusable),
         ),
     }
 

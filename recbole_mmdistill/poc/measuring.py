@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from .lists import last_purchases
 from .plan import (
     CLOSING,
     FIRST_ROUND,
+    MEASURING,
     MOST_SEEDS,
     WHAT_IF,
     Pace,
@@ -144,7 +146,11 @@ def measure(work: Work) -> dict[str, Any]:
         sample=sample,
         found=work.found,
         health=checked,
-        plan={"epochs": limit, "left_out": plan.left_out},
+        plan={
+            "epochs": limit,
+            "best_epochs": {name: measured.best_epochs(name) for name in measured.records},
+            "left_out": plan.left_out,
+        },
         measured=measured,
         what_if=tried,
         costs=costs,
@@ -200,14 +206,19 @@ def _plan(work: Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Spee
     """Measure a few steps of each model, and plan by them."""
 
     def measure() -> dict[str, Any]:
-        speeds = {}
-        for stage in stages.values():
-            if stage.model is not None:
-                settings = settings_of(stage, work.common, checkpoint_dir=str(work.models))
-                config = make_config(stage.model, work.sample.dataset, settings)
-                speeds[stage.name] = measure_speed(config)
-        order = [name for name in (ID, *work.modalities, ALL, SASREC) if name in speeds]
-        plan = make_plan(speeds, work.steps.budget - work.steps.spent, order)
+        speeds: dict[str, Speed] = {}
+        order = [name for name in (ID, *work.modalities, ALL, SASREC) if name in stages]
+        left = work.steps.left
+        started = time.monotonic()
+        for name in order:
+            ends = started + MEASURING * left
+            if speeds and time.monotonic() > ends:
+                break
+            settings = settings_of(stages[name], work.common, checkpoint_dir=str(work.models))
+            model = "SASRec" if name == SASREC else "IDMMDistill"
+            config = make_config(model, work.sample.dataset, settings)
+            speeds[name] = measure_speed(config, (ends - time.monotonic()) / len(order))
+        plan = make_plan(speeds, left - (time.monotonic() - started), order)
         return {"plan": asdict(plan), "speeds": {n: asdict(s) for n, s in speeds.items()}}
 
     inputs = {"settings": work.common, "budget": work.steps.budget}

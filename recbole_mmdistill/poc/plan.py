@@ -16,6 +16,7 @@ MOST_EPOCHS, FEWEST_EPOCHS = 200, 4
 MOST_SEEDS = 5
 FIRST_ROUND = 0.65  # share of the budget for one seed of all stages
 WHAT_IF = 0.3  # and for what is tried after it
+MEASURING = 0.2  # of what is left, for the speeds of the stages
 CLOSING = 6.0  # seconds that are kept for the costs of each stage, and for the report
 REFERENCE = 0.25  # share of a round for RecBole's SASRec
 _STEPS = 6
@@ -57,13 +58,15 @@ class Plan:
     left_out: list[str]
 
 
-def measure_speed(config: Any) -> Speed:
+def measure_speed(config: Any, seconds: float) -> Speed:
     """Train a few steps and rank a batch of validation rows.
 
     Parameters
     ----------
     config : recbole.config.Config
         Of the model.
+    seconds : float
+        After so many there is no further step; two are made at least.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def measure_speed(config: Any) -> Speed:
     """
     import torch
 
-    started = time.monotonic()
+    started = begun = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch, tensorboard_in(scratch):
         made = prepare(config)
     prepared = time.monotonic() - started
@@ -85,6 +88,8 @@ def measure_speed(config: Any) -> Speed:
         torch.stack(losses if isinstance(losses, tuple) else (losses,)).sum().backward()
         made.trainer.optimizer.step()
         step.append(time.monotonic() - started)
+        if len(step) > 1 and time.monotonic() - begun > seconds:
+            break
     model.eval()
     evaluation = 0.0
     with torch.no_grad():
@@ -102,7 +107,7 @@ def make_plan(speeds: Mapping[str, Speed], budget: float, order: Sequence[str]) 
     Parameters
     ----------
     speeds : Mapping of str to Speed
-        Of the stages that are trained.
+        Of the stages that are trained; what is missing here is left out.
     budget : float
         Seconds that are left for all.
     order : sequence of str
@@ -113,7 +118,7 @@ def make_plan(speeds: Mapping[str, Speed], budget: float, order: Sequence[str]) 
     Plan
         The most epochs that fit, the same for all stages; ``sasrec`` has a part of its own.
     """
-    left_out: list[str] = []
+    left_out = [name for name in order if name not in speeds]
     stages = [name for name in order if name in speeds]
     while stages:
         seconds = FIRST_ROUND * max(0.0, budget - CLOSING * (len(stages) + 1))

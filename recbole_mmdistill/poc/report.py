@@ -73,6 +73,11 @@ class Measured:
         ours, theirs = quality(self.ranks[stage]), quality(self.ranks[other])
         return gain(ours, theirs, self.rows.users)
 
+    def best_epochs(self, stage: str) -> int:
+        """The number of epochs after which validation was best, mean over seeds."""
+        curves = [[valid for _, valid in record["curve"]] for record in self.records[stage]]
+        return round(float(np.mean([1 + int(np.argmax(valid)) for valid in curves])))
+
     def unfinished(self, stage: str) -> bool:
         """Whether a stage was still getting better when its epochs were over, in any seed."""
         return any(record["unfinished"] for record in self.records.get(stage, ()))

@@ -236,7 +236,7 @@ def test_files_that_hold_what_leave_one_out_would_hold_give_its_rows():
     [
         (evaluation({"RS": [0.8, 0.1, 0.1]}, order="RO"), "RO"),
         (evaluation({"LS": "valid_only"}), "leaves 22 rows for training, 6 for validation and 0"),
-        (evaluation({"RS": [0.9, 0.1, 0]}), "0 for test"),
+        (evaluation({"RS": [0.9, 0.1, 0]}), "0 for test. Choose another split"),
         (evaluation({"RS": [0, 0, 0]}), "[0, 0, 0]"),
         (evaluation({"RS": [1]}), "[1]"),
         (evaluation({"RS": [0.8, -0.1, 0.1]}), "-0.1"),

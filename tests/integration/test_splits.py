@@ -5,8 +5,9 @@ import math
 import pytest
 from recbole.quick_start import run_recbole
 
+from recbole_mmdistill import pipeline
 from recbole_mmdistill.errors import UserError
-from tests.integration.builders import SMALL, write_dataset
+from tests.integration.builders import N_USERS, SMALL, write_dataset
 
 RANKING = [
     *("Recall", "MRR", "NDCG", "Hit", "MAP", "Precision", "GAUC", "ItemCoverage"),
@@ -45,6 +46,19 @@ def test_without_validation_all_epochs_are_trained_and_the_last_is_tested(saved,
     assert result["best_valid_result"] is None
     assert set(result["test_result"]) == {"ndcg@5", "hit@5"}
     assert "no rows for validation" in caplog.text
+
+
+@pytest.mark.parametrize(("model", "rows"), [("IDMMDistill", N_USERS), ("SASRec", N_USERS * 8)])
+def test_a_split_may_give_all_rows_to_training(model, rows):
+    write_dataset()
+    plan = {"split": {"RS": [1, 0, 0]}, "order": "TO", "group_by": "user", "mode": "full"}
+    only = {} if model == "IDMMDistill" else {"train_neg_sample_args": None}
+    settings = {**SMALL, "epochs": 2, "eval_args": plan, **only}
+    found = pipeline.run(model, "small", settings)
+    parts = found.train_data, found.valid_data, found.test_data
+    assert [len(part.dataset) for part in parts] == [rows, 0, 0]  # whole histories, or targets
+    assert found.epochs == 2 and found.best_valid == found.test == found.branches == {}
+    assert found.checkpoint.is_file()
 
 
 def test_labelled_rows_are_measured_by_metrics_of_labels():

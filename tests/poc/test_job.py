@@ -142,6 +142,7 @@ def test_where_it_cannot_tell_the_same_words_are_to_be_said_with_more_time():
 def test_the_pictures_are_shown_by_what_comes_next():
     settings = {"data_path": "d", "MAX_ITEM_LIST_LENGTH": 9, "eval_args": {}, "feature_path": {}}
     report = {"verdict": {"recommended": "id"}, "settings": settings, "dataset": "shop"}
+    report["plan"] = {"best_epochs": {"id": 7}}
     lines = write_commands(Path("poc"), report, [], images=Path("my photos"))
     assert lines[1:3] == [
         "recbole-mm explain CHECKPOINT --output=why.html --images='my photos'",

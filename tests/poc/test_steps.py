@@ -1,6 +1,9 @@
 """A step is done once, and again when what it depends on changes."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,27 @@ def test_time_of_earlier_starts_counts():
     again = steps()
     again.do("one", {}, lambda: 2)
     assert (again.spent, again.left, again.seconds("one")) == (25.0, 35.0, 25.0)
+
+
+def test_time_of_a_start_that_was_killed_counts():
+    program = """
+import sys, time
+from pathlib import Path
+from recbole_mmdistill.poc.steps import Steps
+Steps(Path("steps"), 60.0, print).do("one", {}, lambda: time.sleep(60))
+"""
+    process = subprocess.Popen([sys.executable, "-c", program])
+    while not Path("steps/one.begun").exists():
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    again, spent = steps(), []
+    again.do("one", {}, lambda: spent.append(again.spent))
+    assert spent[0] >= 1.0
+    assert again.spent == pytest.approx(spent[0] + again.seconds("one"))
+    once_more = steps()
+    once_more.do("one", {}, lambda: 1 / 0)
+    assert once_more.spent == again.spent and not Path("steps/one.begun").exists()
 
 
 def test_other_inputs_or_another_basis_are_another_step():
