@@ -104,7 +104,8 @@ def test_the_commands_of_the_readme():
     assert "Test of IDMMDistill on ml-100k, 1 epochs" in said
     assert "Test of IDMMDistill on shop" in said
     assert Path("poc/index.html").is_file()
-    assert metrics("metrics.json")["ndcg@10"] > 0
+    for made in ("recommendations.parquet", "why.html", "exported/manifest.json"):
+        assert Path(made).is_file()
 
 
 @pytest.mark.slow
