@@ -14,8 +14,9 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..files import check_output
 from ..intake.engine import Engine
+from ..intake.ids import read_ids
 from ..intake.reading import AS_FOUND, Reading
-from .people import check_asked, people_of, read_ids, say_unknown
+from .people import check_asked, people_of, say_unknown
 from .recommender import Recommender
 from .writing import Writer, format_of
 

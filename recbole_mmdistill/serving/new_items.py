@@ -14,6 +14,7 @@ from .. import checkpoint
 from ..errors import UserError
 from ..files import check_output
 from ..intake.engine import Engine
+from ..intake.ids import read_ids
 from ..intake.reading import AS_FOUND, Reading
 from ..integration.catalogue import items_of, with_items, with_option, without_items
 from ..integration.loading import load
@@ -21,7 +22,6 @@ from ..integration.trained import Unfilled, model_of, trained_of
 from .item_file import ItemFile, cells_of, read_items
 from .models import adapt
 from .new_features import Encoding, Made, features_of_new
-from .people import read_ids
 from .price import Price, price_of_new
 from .recommender import Recommender
 

@@ -11,6 +11,7 @@ import pytest
 from recbole_mmdistill.cli import main
 from recbole_mmdistill.intake.dialect import NOTHING
 from recbole_mmdistill.intake.engine import Engine
+from recbole_mmdistill.intake.ids import read_ids
 from recbole_mmdistill.intake.reading import AS_FOUND
 from recbole_mmdistill.serving import Recommender, people
 from tests.serving.builders import save_checkpoint, write_files
@@ -188,9 +189,9 @@ def test_ids_with_marks_in_them():
     Path("ids.csv").write_text('item\n"a,b"\n"say ""hi"""\n"x" and "y"\n7"\n')
     ids = ["a,b", 'say "hi"', '"x" and "y"', '7"']
     with Engine(Path("database")) as engine:
-        assert people.read_ids(engine, Path("ids.csv"), "item") == ids
+        assert read_ids(engine, Path("ids.csv"), "item") == ids
         raw = AS_FOUND._replace(wanted=NOTHING._replace(quoted=False, header=False))
-        assert people.read_ids(engine, Path("ids.csv"), "item", raw)[:2] == ["item", '"a,b"']
+        assert read_ids(engine, Path("ids.csv"), "item", raw)[:2] == ["item", '"a,b"']
 
 
 def test_a_list_of_ids_may_be_a_folder_of_parts(checkpoint):
