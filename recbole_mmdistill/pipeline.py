@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .settings import Request
 
 Say = Callable[[str], Any]
+Seconds = float | Callable[[Sequence[float]], float]
 
 
 def _say_nothing(line: str) -> None:
@@ -57,13 +58,14 @@ class Prepared:
         """Whether the model of the best epoch is saved, to be measured."""
         return self.config["saved"] is not False
 
-    def fit(self, seconds: float | None = None) -> dict[str, float]:
+    def fit(self, seconds: Seconds | None = None) -> dict[str, float]:
         """Train to the end, or as far as there is time.
 
         Parameters
         ----------
-        seconds : float, optional
+        seconds : float or callable, optional
             After the first epoch, none begins that would end later, if it took as long as the last.
+            A callable gives them by the validation scores so far.
 
         Returns
         -------
@@ -73,7 +75,9 @@ class Prepared:
         from .integration.progress import Clock, TimeIsUp, one_bar_an_epoch
 
         trainer, shown = self.trainer, self.config["show_progress"]
-        clock = None if seconds is None else Clock(seconds)
+        clock = None
+        if seconds is not None:
+            clock = Clock(seconds if callable(seconds) else lambda scores: seconds)
         try:
             with one_bar_an_epoch(trainer):
                 _, best = trainer.fit(

@@ -20,6 +20,7 @@ from .. import signals
 from ..version import BEHAVIOUR, __version__
 
 if TYPE_CHECKING:
+    from ..pipeline import Seconds
     from .store import Store
 
 CPU = "cpu"
@@ -33,7 +34,7 @@ def run_trial(
     settings: Mapping[str, Any],
     grouped_by: Sequence[str] = (),
     store: Store | None = None,
-    seconds: float | None = None,
+    seconds: Seconds | None = None,
 ) -> dict[str, Any]:
     """Train a model, load its best epoch, and rank the test targets among all items.
 
@@ -51,7 +52,7 @@ def run_trial(
         Modalities by whose presence test rows are told apart, whatever the model reads.
     store : Store, optional
         Where the description of the test rows goes; by default it is dropped.
-    seconds : float, optional
+    seconds : float or callable, optional
         For the training, see :meth:`recbole_mmdistill.pipeline.Prepared.fit`.
 
     Returns

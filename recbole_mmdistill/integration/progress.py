@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -130,18 +130,20 @@ class Clock:
 
     Parameters
     ----------
-    seconds : float
-        From now on. After the first epoch none begins that would end later, if it took as long as
-        the last.
+    seconds : callable
+        Gives the seconds, counted from now on, by the validation scores so far. After the first
+        epoch none begins that would end later, if it took as long as the last.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._last = time.monotonic()
-        self._end = self._last + seconds
+    def __init__(self, seconds: Callable[[Sequence[float]], float]) -> None:
+        self._seconds = seconds
+        self._scores: list[float] = []
+        self._started = self._last = time.monotonic()
 
-    def __call__(self, *_: Any) -> None:
+    def __call__(self, epoch: int, score: float) -> None:
         """End the training, or let it go on."""
+        self._scores.append(score)
         now = time.monotonic()
-        if now + (now - self._last) > self._end:
+        if now + (now - self._last) > self._started + self._seconds(self._scores):
             raise TimeIsUp
         self._last = now

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..evaluation.store import Store
 from ..integration.config import make_config
+from ..pipeline import Seconds
 from . import cost, examples, health, whatif
 from .commands import write_commands
 from .encoding import NONE
@@ -29,7 +30,17 @@ from .plan import (
 )
 from .report import Measured, summarise
 from .sample import Sample
-from .stages import ALL, ID, SASREC, Stage, rank_baselines, settings_of, stages_of, train
+from .stages import (
+    ALL,
+    ID,
+    SASREC,
+    Stage,
+    rank_baselines,
+    settings_of,
+    stages_of,
+    still_rising,
+    train,
+)
 from .steps import Steps
 
 _ASKED = 1000  # customers by whom costs and examples are made
@@ -123,7 +134,8 @@ def measure(work: Work) -> dict[str, Any]:
     measured.add_baselines(base["ranks"])
     trained = [stages[name] for name in plan.epochs]
     started = steps.spent
-    limit = _first_round(work, trained, Pace(plan, speeds, FIRST_ROUND * steps.left), measured)
+    pace = Pace(plan, speeds, FIRST_ROUND * steps.left, WHAT_IF * steps.left)
+    limit = _first_round(work, trained, pace, measured)
     of_round = steps.spent - started
     tried: dict[str, Any] = {"left_out": []}
     costs: dict[str, Any] = {}
@@ -176,10 +188,14 @@ def _first_round(
     limit: dict[str, int] = {}
     for stage in trained:
         name = stage.name
-        limit[name] = pace.epochs(name)
         before = work.steps.spent
-        measured.add(name, _train(work, stage, limit[name], 0, pace.seconds(name)))
+
+        def seconds(valid: Sequence[float], name: str = name) -> float:
+            return pace.seconds(name, still_rising(valid))
+
+        measured.add(name, _train(work, stage, pace.most_epochs(name), 0, seconds))
         epochs = len(measured.records[name][0]["curve"])
+        limit[name] = max(epochs, pace.epochs(name))
         pace.done(name, epochs, work.steps.spent - before)
     return limit
 
@@ -226,7 +242,7 @@ def _plan(work: Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Spee
     return Plan(**made["plan"]), {name: Speed(**of) for name, of in made["speeds"].items()}
 
 
-def _train(work: Work, stage: Stage, epochs: int, seed: int, seconds: float) -> dict[str, Any]:
+def _train(work: Work, stage: Stage, epochs: int, seed: int, seconds: Seconds) -> dict[str, Any]:
     settings = settings_of(stage, work.common, epochs=epochs, seed=2023 + seed)
     name = f"{stage.name} seed {seed + 1}"
     return work.steps.do(

@@ -145,29 +145,40 @@ class Pace:
         As they were measured.
     seconds : float
         For the round.
+    spare : float
+        Seconds beside these, for stages that are still getting better when their time is over.
     """
 
-    def __init__(self, plan: Plan, speeds: Mapping[str, Speed], seconds: float) -> None:
+    def __init__(
+        self, plan: Plan, speeds: Mapping[str, Speed], seconds: float, spare: float = 0.0
+    ) -> None:
         self._plan, self._speeds = plan, speeds
-        self._left = seconds
+        self._left, self._spare = seconds, spare
         self._waiting = list(plan.epochs)
         self._expected = self._taken = 0.0
 
     def epochs(self, stage: str) -> int:
         """How many epochs there is time for, if the other stages get their part of it."""
-        speed = self._speeds[stage]
-        most = min(self._plan.epochs[stage], _fit([speed], self._share(stage) / self._slower))
+        seconds = self._share(stage) * self._left / self._slower
+        most = min(self._plan.epochs[stage], _fit([self._speeds[stage]], seconds))
         return max(most, FEWEST_EPOCHS)
 
-    def seconds(self, stage: str) -> float:
+    def most_epochs(self, stage: str) -> int:
+        """The same with what is to spare, if the machine had no other work."""
+        seconds = self._share(stage) * (self._left + self._spare)
+        return max(_fit([self._speeds[stage]], seconds), FEWEST_EPOCHS)
+
+    def seconds(self, stage: str, is_rising: bool = False) -> float:
         """How long its training may take, what is measured after it left out."""
         speed = self._speeds[stage]
-        return self._share(stage) - self._slower * (speed.prepare + _TESTS * speed.evaluation)
+        time_left = self._left + (self._spare if is_rising else 0.0)
+        after = self._slower * (speed.prepare + _TESTS * speed.evaluation)
+        return self._share(stage) * time_left - after
 
     def _share(self, stage: str) -> float:
         """Its part of the time that is left, as its training is expected to be long."""
         expected = {n: self._speeds[n].trial(self._plan.epochs[n]) for n in self._waiting}
-        return self._left * expected[stage] / sum(expected.values())
+        return expected[stage] / sum(expected.values())
 
     @property
     def _slower(self) -> float:
@@ -176,8 +187,10 @@ class Pace:
 
     def done(self, stage: str, epochs: int, seconds: float) -> None:
         """Take into account what a stage took."""
+        over = min(max(0.0, seconds - self._share(stage) * self._left), self._spare)
         self._waiting.remove(stage)
-        self._left -= seconds
+        self._left -= seconds - over
+        self._spare -= over
         self._taken += seconds
         self._expected += self._speeds[stage].trial(epochs)
 

@@ -17,7 +17,7 @@ from ..evaluation.store import Store
 from ..evaluation.trial import run_trial
 from ..integration.config import make_config
 from ..integration.monitoring import rows_and_targets
-from ..pipeline import load_data
+from ..pipeline import Seconds, load_data
 from .baselines import MARKOV, POPULAR, fit_baselines
 
 SASREC, ID, ALL = "sasrec", "id", "all"
@@ -123,7 +123,7 @@ def train(
     modalities: Sequence[str],
     store: Store,
     folder: Path,
-    seconds: float,
+    seconds: Seconds,
 ) -> dict[str, Any]:
     """Train a stage, and rank the test targets among the items that each user has not seen.
 
@@ -141,8 +141,9 @@ def train(
         Where the description of the test rows goes.
     folder : Path
         Of its checkpoint; what lies there is removed first.
-    seconds : float
-        After the first epoch, none begins that would end later.
+    seconds : float or callable
+        After the first epoch, none begins that would end later, see
+        :meth:`recbole_mmdistill.pipeline.Prepared.fit`.
 
     Returns
     -------
@@ -180,12 +181,12 @@ def _was_cut(valid: Sequence[float], settings: Mapping[str, Any]) -> bool:
 
 
 def still_rising(valid: Sequence[float]) -> bool:
-    """Whether the last fifth of the epochs has brought more than 2 %.
+    """Whether the last fifth of the epochs, two at least, has brought more than 2 %.
 
     Parameters
     ----------
     valid : sequence of float
-        The validation metric of each epoch.
+        The validation metric of each epoch; of fewer than five it is true.
     """
-    first = max(1, len(valid) - max(1, len(valid) // 5))
-    return len(valid) < 2 or max(valid[first:]) > 1.02 * max(valid[:first])
+    first = len(valid) - max(2, len(valid) // 5)
+    return len(valid) < 5 or max(valid[first:]) > 1.02 * max(valid[:first])

@@ -1,5 +1,7 @@
 """From a budget and the time of a step to epochs."""
 
+import pytest
+
 from recbole_mmdistill.poc.plan import (
     CLOSING,
     FEWEST_EPOCHS,
@@ -10,6 +12,7 @@ from recbole_mmdistill.poc.plan import (
     Speed,
     make_plan,
 )
+from recbole_mmdistill.poc.stages import still_rising
 
 ORDER = ["id", "text", "image", "all", "sasrec"]
 SPEEDS = {name: Speed(prepare=1, epoch=2, evaluation=0.5) for name in ORDER}
@@ -48,3 +51,26 @@ def test_each_stage_has_its_part_of_the_time_that_is_left():
     pace.done("id", epochs=10, seconds=2 * SPEEDS["id"].trial(10))  # the machine is busy
     left = 100 - 2 * SPEEDS["id"].trial(10)
     assert pace.seconds("text") == left - 2 * after_training
+
+
+def test_a_stage_that_is_still_rising_has_its_part_of_what_is_to_spare():
+    pace = Pace(Plan({"id": 10, "text": 10}, []), SPEEDS, seconds=100, spare=40)
+    assert pace.seconds("id", is_rising=True) == pace.seconds("id") + 40 / 2
+    assert pace.most_epochs("id") > pace.epochs("id") == 10
+    pace.done("id", epochs=16, seconds=100 / 2 + 15)
+    after = (100 / 2 + 15) / SPEEDS["id"].trial(16) * (1 + 3 * 0.5)
+    assert pace.seconds("text") == pytest.approx(100 / 2 - after)
+    assert pace.seconds("text", is_rising=True) == pytest.approx(100 / 2 + 25 - after)
+
+
+@pytest.mark.parametrize(
+    ("valid", "is_so"),
+    [
+        ([0.013, 0.018, 0.017, 0.018], True),  # too few to tell
+        ([0.1, 0.2, 0.3, 0.35, 0.4], True),
+        ([0.1, 0.2, 0.3, 0.3, 0.301], False),
+        ([0.1, 0.2, 0.3, 0.29, 0.28, 0.27], False),
+    ],
+)
+def test_a_training_is_still_rising_if_its_last_epochs_brought_something(valid, is_so):
+    assert still_rising(valid) == is_so
