@@ -117,22 +117,24 @@ def _check_settings(plan: Plan, plan_file: str | Path) -> None:
 
 def _find_missing_data(plan: Plan) -> dict[str, UserError]:
     """Data sets of the studies whose ratings or features are not there, before hours are spent."""
-    missing = {}
-    for name in {name: None for study in plan.studies for name in study.datasets}:
-        settings = {**plan.common, **plan.datasets[name]}
-        dataset = str(settings.get("dataset", name))
+    missing: dict[str, UserError] = {}
+    for trial in (*plan.tuning(), *plan.measuring({})):
+        if trial.dataset in missing:
+            continue
+        settings, dataset = trial.spec["settings"], trial.spec["dataset"]
         try:
             folder = dataset_folder(dataset, settings.get("data_path", "dataset/"))
             given = settings.get("feature_path")
-            modalities = settings.get("modalities") or []
-            modalities = [modalities] if isinstance(modalities, str) else modalities
+            read = settings.get("modalities") or []
+            read = [read] if isinstance(read, str) else read
+            modalities = list(dict.fromkeys([*read, *trial.spec["grouped_by"]]))
             check_feature_path(given, modalities)
             for modality in modalities:
                 file = given.get(modality) if isinstance(given, dict) else None
                 if not str(file).startswith(PRELOADED):  # which RecBole reads
                     find_features(dataset, modality, folder, given)
         except UserError as error:
-            missing[name] = error
+            missing[trial.dataset] = error
     return missing
 
 

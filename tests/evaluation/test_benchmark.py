@@ -259,6 +259,21 @@ studies:
     assert f"golden,SASRec,full,0,1,{__version__}," in Path("out/results.csv").read_text()
 
 
+def test_each_model_may_read_features_of_its_own():
+    write_dataset()
+    Path("dataset/golden/golden.text.safetensors").rename("own.safetensors")
+    Path("plan.yaml").write_text("""\
+common: {data_path: dataset/, epochs: 1, hidden_size: 8, inner_size: 8, modalities: [text]}
+datasets: {golden: {}}
+models:
+  own: {kind: model, feature_path: {text: own.safetensors}}
+studies:
+  One: {models: [own], seeds: [1]}
+""")
+    assert main(["benchmark", "plan.yaml", "--out", "out"]) == 0
+    assert "| **own** | **0." in Path("out/report.md").read_text()
+
+
 def test_wrong_settings_are_said_before_anything_runs(capfd):
     Path("plan.yaml").write_text(PLAN.replace("{kind: model}", "{kind: model, n_layers: 0}"))
     assert main(["benchmark", "plan.yaml", "--out", "out"]) == 2
