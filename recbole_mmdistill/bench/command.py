@@ -32,7 +32,10 @@ def run_command(words: Sequence[str], folder: str | Path, n_cores: int) -> dict[
         process and those that it started together).
     """
     command = [sys.executable, "-m", __name__, str(n_cores), *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder) as process:
+    one_each = {**os.environ, "OMP_NUM_THREADS": str(n_cores)}  # more would wait for one another
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=folder, env=one_each
+    ) as process:
         together = 0.0
         while process.poll() is None:
             together = max(together, _resident_mib(process.pid))

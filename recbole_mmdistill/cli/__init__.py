@@ -54,6 +54,9 @@ def program(argv: Sequence[str] | None = None) -> NoReturn:
     argv : sequence of str, optional
         As :func:`main` has it.
     """
+    # Threads that wait for one another hold their core for milliseconds, which a machine that has
+    # other work has not. It must be said before torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         signals.install()
         from ..failures import print_no_traceback

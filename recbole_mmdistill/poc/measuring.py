@@ -132,10 +132,16 @@ def measure(work: Work) -> dict[str, Any]:
     plan, speeds = _plan(work, stages)
     measured = Measured(store.read_rows(base["rows"]))
     measured.add_baselines(base["ranks"])
-    trained = [stages[name] for name in plan.epochs]
+    limit: dict[str, int] = {}
     started = steps.spent
-    pace = Pace(plan, speeds, FIRST_ROUND * steps.left, WHAT_IF * steps.left)
-    limit = _first_round(work, trained, pace, measured)
+    while plan.epochs:
+        pace = Pace(plan, speeds, FIRST_ROUND * steps.left, WHAT_IF * steps.left)
+        limit |= _first_round(work, [stages[name] for name in plan.epochs], pace, measured)
+        # The machine may have had other work when the steps were measured, and no longer.
+        speeds = {name: speeds[name].times(pace.factor) for name in plan.left_out if name in speeds}
+        order = [name for name in _order(work, stages) if name in plan.left_out]
+        plan = make_plan(speeds, steps.left, order, is_first=False)
+    trained = [stages[name] for name in limit]
     of_round = steps.spent - started
     tried: dict[str, Any] = {"left_out": []}
     costs: dict[str, Any] = {}
@@ -218,12 +224,17 @@ def _more_rounds(
             measured.add(stage.name, _train(work, stage, limit[stage.name], seed, work.steps.left))
 
 
+def _order(work: Work, stages: Mapping[str, Stage]) -> list[str]:
+    """What is trained, the stage that is given up first at the end."""
+    return [name for name in (ID, *work.modalities, ALL, SASREC) if name in stages]
+
+
 def _plan(work: Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Speed]]:
     """Measure a few steps of each model, and plan by them."""
 
     def measure() -> dict[str, Any]:
         speeds: dict[str, Speed] = {}
-        order = [name for name in (ID, *work.modalities, ALL, SASREC) if name in stages]
+        order = _order(work, stages)
         left = work.steps.left
         started = time.monotonic()
         for name in order:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from statistics import median
 from typing import Any
 
 from ..integration.monitoring import tensorboard_in
@@ -40,6 +41,10 @@ class Speed:
     def trial(self, epochs: int) -> float:
         """Seconds of a whole trial."""
         return self.prepare + epochs * (self.epoch + self.evaluation) + _TESTS * self.evaluation
+
+    def times(self, factor: float) -> Speed:
+        """Give the same on a machine that is slower by a factor."""
+        return Speed(self.prepare * factor, self.epoch * factor, self.evaluation * factor)
 
 
 @dataclass(frozen=True)
@@ -97,11 +102,13 @@ def measure_speed(config: Any, seconds: float) -> Speed:
             started = time.monotonic()
             model.full_sort_predict(rows.to(config["device"]))
             evaluation = time.monotonic() - started
-    seconds = sum(step[1:] or step) / max(len(step[1:] or step), 1)  # the first one warms up
+    seconds = median(step[1:] or step)  # the first one warms up
     return Speed(prepared, seconds * len(train), evaluation * len(valid))
 
 
-def make_plan(speeds: Mapping[str, Speed], budget: float, order: Sequence[str]) -> Plan:
+def make_plan(
+    speeds: Mapping[str, Speed], budget: float, order: Sequence[str], is_first: bool = True
+) -> Plan:
     """Plan one seed of each stage.
 
     Parameters
@@ -112,6 +119,8 @@ def make_plan(speeds: Mapping[str, Speed], budget: float, order: Sequence[str]) 
         Seconds that are left for all.
     order : sequence of str
         The stages, the one that is given up first at the end.
+    is_first : bool
+        Whether one stage is trained in any case.
 
     Returns
     -------
@@ -128,7 +137,8 @@ def make_plan(speeds: Mapping[str, Speed], budget: float, order: Sequence[str]) 
             seconds -= REFERENCE * seconds
         ours = [name for name in stages if name != "sasrec"]
         epochs |= dict.fromkeys(ours, _fit([speeds[name] for name in ours], seconds))
-        if min(epochs.values()) >= FEWEST_EPOCHS or (len(ours) <= 1 and "sasrec" not in stages):
+        is_last = is_first and len(ours) <= 1 and "sasrec" not in stages
+        if min(epochs.values()) >= FEWEST_EPOCHS or is_last:
             return Plan({k: max(v, FEWEST_EPOCHS) for k, v in epochs.items()}, left_out)
         left_out.append(stages.pop())
     return Plan({}, left_out)
@@ -181,9 +191,13 @@ class Pace:
         return expected[stage] / sum(expected.values())
 
     @property
+    def factor(self) -> float:
+        """How much slower the machine is than when its steps were measured."""
+        return self._taken / self._expected if self._expected else 1.0
+
+    @property
     def _slower(self) -> float:
-        """How much slower the machine is than when its steps were measured, at least 1."""
-        return max(1.0, self._taken / self._expected) if self._expected else 1.0
+        return max(1.0, self.factor)
 
     def done(self, stage: str, epochs: int, seconds: float) -> None:
         """Take into account what a stage took."""

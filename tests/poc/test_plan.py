@@ -44,6 +44,19 @@ def test_the_first_stage_is_always_trained():
     assert plan.left_out == ["sasrec", "all", "image", "text"]
 
 
+def test_after_the_first_round_a_stage_may_be_left_out_for_good():
+    assert make_plan(SPEEDS, 10, ["text", "sasrec"], is_first=False) == Plan({}, ["sasrec", "text"])
+    assert make_plan({"text": SPEEDS["text"]}, 60, ["text", "sasrec"], is_first=False).left_out == [
+        "sasrec"  # its speed was not measured
+    ]
+
+
+def test_a_pace_knows_how_fast_the_machine_is_now():
+    pace = Pace(Plan({"id": 10}, ["text"]), SPEEDS, seconds=100)
+    pace.done("id", epochs=10, seconds=SPEEDS["id"].trial(10) / 4)
+    assert SPEEDS["text"].times(pace.factor) == Speed(prepare=0.25, epoch=0.5, evaluation=0.125)
+
+
 def test_each_stage_has_its_part_of_the_time_that_is_left():
     pace = Pace(Plan({"id": 10, "text": 10}, []), SPEEDS, seconds=100)
     after_training = 1 + 3 * 0.5
