@@ -181,12 +181,12 @@ def _was_cut(valid: Sequence[float], settings: Mapping[str, Any]) -> bool:
 
 
 def still_rising(valid: Sequence[float]) -> bool:
-    """Whether the last fifth of the epochs, two at least, has brought more than 2 %.
+    """Whether the last fifth of the epochs, three at least, has brought more than 2 %.
 
     Parameters
     ----------
     valid : sequence of float
-        The validation metric of each epoch; of fewer than five it is true.
+        The validation metric of each epoch; of fewer than six it is true.
     """
-    first = len(valid) - max(2, len(valid) // 5)
-    return len(valid) < 5 or max(valid[first:]) > 1.02 * max(valid[:first])
+    first = len(valid) - max(3, len(valid) // 5)
+    return len(valid) < 6 or max(valid[first:]) > 1.02 * max(valid[:first])

@@ -79,9 +79,10 @@ def test_a_stage_that_is_still_rising_has_its_part_of_what_is_to_spare():
 @pytest.mark.parametrize(
     ("valid", "is_so"),
     [
-        ([0.013, 0.018, 0.017, 0.018], True),  # too few to tell
-        ([0.1, 0.2, 0.3, 0.35, 0.4], True),
-        ([0.1, 0.2, 0.3, 0.3, 0.301], False),
+        ([0.013, 0.018, 0.017, 0.018, 0.018], True),  # too few to tell
+        ([0.1, 0.2, 0.3, 0.35, 0.4, 0.4], True),
+        ([0.0492, 0.0483, 0.0559, 0.0575, 0.0606, 0.0631, 0.0611, 0.0619], True),
+        ([0.1, 0.2, 0.3, 0.3, 0.301, 0.302], False),
         ([0.1, 0.2, 0.3, 0.29, 0.28, 0.27], False),
     ],
 )
