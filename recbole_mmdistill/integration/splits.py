@@ -1,4 +1,4 @@
-"""Splits with nothing to train on, or unasked with nothing to test on, are refused."""
+"""Splits with nothing to train on, or by mistake nothing to test on, are refused."""
 
 from __future__ import annotations
 

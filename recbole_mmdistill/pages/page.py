@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 
 def render(template: str, **content: Any) -> str:
@@ -48,7 +50,14 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["script_source"] = _script_source
+    made.filters["whole_options"] = whole_options
     return made
+
+
+def whole_options(text: str) -> Markup:
+    """Escape a text, and let no line end within an option such as ``--budget``."""
+    option = r'<span class="whole">\g<0></span>'
+    return Markup(re.sub(r"(?<![\w-])--\w+", option, str(escape(text))))
 
 
 def _script_source(code: str) -> str:

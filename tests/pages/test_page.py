@@ -42,6 +42,12 @@ def test_data_for_a_script_come_back_as_they_were():
     assert json.loads(data) == {"title": HOSTILE}
 
 
+def test_no_line_ends_within_an_option():
+    shown = page("{{ text | whole_options }}", text="Give <a> larger --budget (--time), a--b.")
+    whole = '<span class="whole">{}</span>'.format
+    assert shown == f"Give &lt;a&gt; larger {whole('--budget')} ({whole('--time')}), a--b."
+
+
 def test_a_page_fetches_nothing():
     shown = page(text="x")
     assert not re.search(r"<link|<iframe|@import|url\(|https?:|src=", shown)
