@@ -209,19 +209,21 @@ class PeopleOfFile:
         self.tally = Tally()
         table = reading.open(parts_of(path), user, item, time)
         user_at = columns.choose("user", "user", user, table.names, str(path))
+        assert user_at is not None  # a column is needed
         item_at, lists = find_items(table, item, str(path))
         time_at = columns.choose("time", "time", time, table.names, str(path), needed=False)
         check_times(table, time_at, str(path))
-        picks = {"user": Pick(user_at or 0), "item": Pick(item_at, each=lists)}
+        picks = {"user": Pick(user_at), "item": Pick(item_at, each=lists)}
         if time_at is not None:
             picks["time"] = Pick(time_at)
         table.load(engine, "raw", picks, self.tally)
         nothing = unfold(engine, self.tally) if lists else []
-        times = order_of_rows("part, line, place" if lists else "part, line")
+        within = ["place"] if lists else []
+        times = order_of_rows(", ".join(["part", "line", *within]))
         if "time" in picks and self.tally.left:
             times = read_times(engine, table.names[picks["time"].column], reading.time_format)
-        self._order = ["p", "t", "n", *["place"] * lists]
-        Interactions(engine, table.paths, self.tally).check(times, [*picks, *self._order])
+        self._order = ", ".join(["p", "t", "n", *within])
+        Interactions(engine, table.paths, self.tally).check(times, [*picks, *within])
         engine.run("CREATE TEMP TABLE known (token VARCHAR, number INTEGER)")
         tokens = recommender.items[1:]
         engine.insert("known", {"token": tokens, "number": np.arange(1, len(tokens) + 1)})
@@ -251,7 +253,7 @@ class PeopleOfFile:
     def __iter__(self) -> Iterator[People]:
         rows = self._engine.stream(
             "SELECT p::BIGINT AS p, number FROM kept JOIN people USING (u) JOIN numbered USING (i) "
-            f"ORDER BY {', '.join(self._order)}",
+            f"ORDER BY {self._order}",
             "sorting histories",
         )
         person, number = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
