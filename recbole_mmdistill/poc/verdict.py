@@ -226,6 +226,8 @@ def _sentences(
         coverage = health["features"].get(name, {}).get("coverage", 1.0)
         if result in (NOT, UNCLEAR, SMALL) and coverage < COVERAGE:
             yield "because_coverage", {"source": name, "lacking": 1 - coverage}
+    if decided["enough"] and UNFINISHED in outcomes and power["needed"] > power["users"]:
+        yield "time_alone", {"users": power["users"], "needed": power["needed"]}
 
 
 def _known(key: str, needed: int) -> str:

@@ -32,6 +32,11 @@ exit code 2 and a sentence for each. The models of RecBole have options of their
 `properties/model` folder; the same check knows them. A YAML file may hold options of several
 models: a line says which the model does not read.
 
+The tables of RecBole have its general defaults. A sequential model, such as `IDMMDistill`, has
+others: `eval_args: {split: {LS: valid_and_test}, order: TO, mode: full}`, `repeatable: true`,
+`load_col: {inter: [user_id, item_id, timestamp]}`, and no `train_neg_sample_args` where it trains
+with cross entropy.
+
 This page is made from the comments of the property files by
 `python -m recbole_mmdistill.settings.document docs/options.md`.
 """

@@ -433,6 +433,20 @@ def test_the_page_needs_nothing_else(pictures):
     assert all(f'id="{anchor}"' in page for anchor in anchors)
 
 
+def test_pictures_are_named_by_the_column_that_their_features_were_made_by(pictures):
+    rows = ["a\tApple\tb.png", "b\tBanana\t", "c\tCherry\tgone.jpg"]
+    Path("toy.item").write_text(
+        "\n".join(["item_id:token\ttitle:token_seq\tphoto:token", *rows]) + "\n"
+    )
+    Path("toy.image.npy").unlink()
+    made = FeatureInfo("image", source_fields=("images", "photo"))
+    write_text_features({"a": [1, 2], "b": [2, 1], "c": [1, 1]}, info=made)
+    page = render_page(look(modalities=["image"]), pictures)
+    assert 'width="144" height="16" alt="Apple"' in page
+    assert 'width="144" height="16" alt="Banana"' in page  # by its id, for it names none
+    assert 'title="gone.jpg does not exist"' in page
+
+
 def test_without_a_folder_of_pictures_none_is_missed(toy):
     page = render_page(look())
     assert "<img" not in page and "no picture" not in page

@@ -116,6 +116,14 @@ def test_an_unfinished_training_decides_nothing(made):
     assert "risk_budget" in keys(found, "risks")
 
 
+@pytest.mark.parametrize(("n", "said"), [(200, True), (100_000, False)])
+def test_of_few_customers_a_larger_budget_alone_is_not_promised_to_tell(made, n, said):
+    found = made({"text": 0.22, "image": 0.2, "all": 0.22}, n=n, unfinished=["id"])
+    assert "source_unfinished" in keys(found)
+    assert ("time_alone" in keys(found)) == said
+    assert ("More time alone may not settle it" in render(found, "en")) == said
+
+
 def test_an_unfinished_stage_that_wins_as_it_is_is_the_base(made):
     found = made({"text": 0.3, "image": 0.2, "all": 0.3}, unfinished=["id", "text", "image", "all"])
     assert found["verdict"]["base"] == "id" == found["verdict"]["recommended"]

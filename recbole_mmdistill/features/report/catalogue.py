@@ -39,12 +39,14 @@ class Catalogue:
         counted = count_interactions(interaction_files(folder, dataset), item_field)
         path = folder / f"{dataset}.item"
         listed = []
-        self._columns: list[int] = []
+        self._columns: dict[str, int] = {}
         if title_field or path.is_file():
             self._table = ItemTable(path, item_field)
             listed = self._table.item_tokens.tolist()
             title_field = title_field or find_title(self._table.types, item_field)
-            self._columns = self._table.columns([title_field] if title_field else [])
+            fields = dict.fromkeys([*self._table.types, *([title_field] if title_field else [])])
+            self._columns = dict(zip(fields, self._table.columns([*fields])))
+        self._title_field = title_field
         self._n_listed = len(listed)
         self.item_tokens = pd.Index([*listed, *counted], dtype=object).unique()
         counts = [counted.get(token, 0) for token in self.item_tokens]
@@ -54,11 +56,15 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.item_tokens)
 
+    def cell(self, item: int, field: str | None) -> str:
+        """Give what a column has of an item, by its place; nothing without such row or column."""
+        if item >= self._n_listed or field not in self._columns:
+            return ""
+        return self._table.read(item)[self._columns[field]].strip()
+
     def title(self, item: int) -> str:
         """Give the title of an item, by its place; its token if it has none."""
-        columns = self._columns if item < self._n_listed else []
-        titles = [self._table.read(item)[column].strip() for column in columns]
-        return "".join(titles) or self.item_tokens[item]
+        return self.cell(item, self._title_field) or self.item_tokens[item]
 
     def count(self, chosen: np.ndarray | slice) -> list[int]:
         """Count some items and their interactions, in the order of :data:`COUNTED`."""

@@ -22,14 +22,21 @@ SAME_NORM = 0.01
 
 
 def render_page(overview: FeatureOverview, pictures: PictureFolder | None = None) -> str:
-    """Write an overview as HTML, with pictures of the items if there are any."""
+    """Write an overview as HTML, with pictures of the items if there are any.
+
+    Pictures are named by the column that the image features were made by, else by the items.
+    """
+    image = overview.modalities.get("image")
+    named = () if image is None else image.source.info.source_fields[1:]  # after the folder
+    picture_field = next(iter(named), None)
 
     @functools.cache
     def picture_of(item: int) -> pages.Picture | str:
         """Give the picture of an item, or why there is none; nothing if no item has any."""
         if pictures is None:
             return ""
-        name = pictures.name_of(overview.catalogue.item_tokens[item])
+        own = overview.catalogue.cell(item, picture_field)
+        name = own or pictures.name_of(overview.catalogue.item_tokens[item])
         if name is None:
             return "no picture"
         try:
