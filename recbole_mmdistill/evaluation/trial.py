@@ -35,6 +35,7 @@ def run_trial(
     grouped_by: Sequence[str] = (),
     store: Store | None = None,
     seconds: Seconds | None = None,
+    with_variants: bool = True,
 ) -> dict[str, Any]:
     """Train a model, load its best epoch, and rank the test targets among all items.
 
@@ -54,6 +55,9 @@ def run_trial(
         Where the description of the test rows goes; by default it is dropped.
     seconds : float or callable, optional
         For the training, see :meth:`recbole_mmdistill.pipeline.Prepared.fit`.
+    with_variants : bool
+        Whether the targets are ranked among all items and by each branch, too; else ``ranks`` has
+        those of unseen items only.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def run_trial(
         test_result = prepared.measure()
         test_seconds = time.process_time() - started
         ranks, valid_ndcg = {}, {}
-        for name, scoring in variants(network).items():
+        for name, scoring in (variants(network) if with_variants else {}).items():
             with scoring:
                 ranks[name] = rank_targets(network, test, config["device"])
                 valid_ranks = rank_targets(network, valid, config["device"])

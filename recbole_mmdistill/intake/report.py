@@ -173,6 +173,10 @@ class Report:
 
     def text(self) -> str:
         """Give the closing lines: what was dropped, what was written, and what comes next."""
+        return "\n".join([*self.account(), *self._next()])
+
+    def account(self) -> list[str]:
+        """Say what was dropped and what was written."""
         numbers = self.statistics
         lines = [
             f"times: {self.times}",
@@ -201,7 +205,7 @@ class Report:
         for file in sorted(self._folder.glob(f"{self._dataset}.*.safetensors")):
             lines.append(f"{file} is there already: make it anew if items or texts have changed")
         lines.append(f"report: {self._folder / self._dataset}.import.json")
-        return "\n".join([line for line in lines if line] + self._next())
+        return [line for line in lines if line]
 
     def _repeats(self) -> list[str]:
         """Say what rows that look like one another may be."""

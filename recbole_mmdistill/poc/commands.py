@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from ..files import write_text
 from .stages import ALL, ID, SASREC
+from .verdict import NO_TIME, UNFINISHED
 
 SETTINGS = "train.yaml"
 _KEPT = ("data_path", "MAX_ITEM_LIST_LENGTH", "eval_args")
@@ -45,16 +47,20 @@ def write_commands(
     -------
     list of str
         To train, explain, export and serve. Where no model is recommended, the same command with
-        more time, if it was one.
+        more time, if it was one and lacked time.
     """
     stage = report["verdict"]["recommended"]
     if stage not in (SASREC, ID, ALL, *modalities):
+        outcomes = {of["outcome"] for of in report["verdict"]["sources"].values()}
+        if not words or not outcomes & {UNFINISHED, NO_TIME}:
+            return []
         kept = [
             word
             for word, before in zip(words, ["", *words])
             if not word.startswith("--budget") and before != "--budget"
         ]
-        return [shlex.join(["recbole-mm", "poc", *kept, "--budget=2h"])] if words else []
+        hours = max(2, math.ceil(4 * report["plan"]["budget"] / 3600))
+        return [shlex.join(["recbole-mm", "poc", *kept, f"--budget={hours}h"])]
     settings = {name: report["settings"][name] for name in _KEPT}
     settings["eval_args"] = {**settings["eval_args"], "split": dict(_ALL_ROWS)}
     settings["epochs"] = report["plan"]["best_epochs"][stage]

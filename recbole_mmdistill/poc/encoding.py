@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from ..features.extraction import Inputs, Pictures, Template, TextEncoder, Texts
 from ..features.extraction.hub import packaged_encoder
 from ..features.extraction.job import NothingEncoded, TooSlow, extract
 from ..features.pictures import PictureFolder
+from .inputs import stamps
 from .steps import OutOfTime
 
 TFIDF = "TF-IDF and truncated SVD"
@@ -51,6 +53,18 @@ class Found:
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
+
+
+def choice(
+    modality: str, dataset: str, folder: Path, encoder: str | None, weights: Path | None = None
+) -> list[Any]:
+    """Give what features would be made from now, as JSON has it.
+
+    It changes when ready ones are put into the dataset's folder, or an encoder onto the machine.
+    """
+    ready = stamps(sorted(folder.glob(f"{glob.escape(dataset)}.{modality}.*")))
+    here = _text_model_here() if modality == "text" else _image_model_here(weights)
+    return [ready, encoder or here, stamps([weights] if weights else [])]
 
 
 def text_inputs(table: ItemTable, fields: Sequence[str]) -> Texts:
@@ -158,7 +172,7 @@ def make_image(
         return ready
     if images is None:
         return Found(NONE, "no_pictures")
-    named = encoder or ("vit_tiny_patch16_224" if weights else _in_cache(_IMAGE_MODELS))
+    named = encoder or _image_model_here(weights)
     if named is None:
         return Found(NONE, "no_image_encoder")
     table = ItemTable(folder / f"{dataset}.item")
@@ -191,6 +205,10 @@ def _ready(dataset: str, modality: str, folder: Path) -> Found | None:
 def _text_model_here() -> str | None:
     packaged = packaged_encoder()
     return str(packaged) if packaged is not None else _in_cache(_TEXT_MODELS)
+
+
+def _image_model_here(weights: Path | None) -> str | None:
+    return "vit_tiny_patch16_224" if weights else _in_cache(_IMAGE_MODELS)
 
 
 def _in_cache(names: Sequence[str]) -> str | None:

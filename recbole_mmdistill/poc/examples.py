@@ -13,15 +13,16 @@ from ..serving.items import Items
 from ..serving.people import KnownUsers
 from .lists import Questions
 from .report import Measured
+from .stages import ALL
 from .steps import Steps
 
 _PEOPLE, _SHOWN, _PAST, _SUMMED = 4, 5, 5, 300
 
 
 def choose(
-    steps: Steps, measured: Measured, asked: Questions, images: Path | None
+    steps: Steps, measured: Measured, asked: Questions, images: Path | None, recommended: str
 ) -> dict[str, Any] | None:
-    """Explain recommendations of the stage with the most sources.
+    """Explain recommendations of the stage that is recommended, or of that with the most sources.
 
     Parameters
     ----------
@@ -33,13 +34,16 @@ def choose(
         Of whom some are shown.
     images : Path or None
         Folder of pictures named by the items.
+    recommended : str
+        A stage; if it reads no source, another one is shown.
 
     Returns
     -------
     dict or None
         ``stage``, ``people`` and ``summary``; None without sources or people.
     """
-    stage = measured.multimodal
+    with_sources = (*measured.sources, ALL)
+    stage = recommended if recommended in with_sources else measured.multimodal
     if stage is None or not len(asked):
         return None
     checkpoint = measured.records[stage][0]["checkpoint"]
@@ -67,13 +71,14 @@ def _explain(stage: str, checkpoint: str, asked: Questions, images: Path | None)
 def _shown(person: dict[str, Any], items: Items) -> dict[str, Any]:
     recommended = []
     for found in person["recommendations"]:
-        values = found.get("values") or {}
-        carrier = max(values, key=lambda name: values[name] or 0.0) if values else None
+        values = {
+            name: max(0.0, value or 0.0) for name, value in (found.get("values") or {}).items()
+        }
         past = [entry for entry in found.get("past", ()) if (entry["change"] or 0) > 0]
         recommended.append(
             {
                 **_item(found, items),
-                "carrier": carrier,
+                "shares": {name: of / sum(values.values()) for name, of in values.items() if of},
                 "because": past[0]["title"] if past else None,
             }
         )

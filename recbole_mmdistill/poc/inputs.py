@@ -18,7 +18,7 @@ _RECORD = "inputs.json"
 _WRITTEN = {"dataset", "exports", "features", "models", "rows", "samples", REPORT, PAGE}
 _OPTIONS = (
     *("source", "dataset", "items", "user", "item", "time", "item_id", "text", "image", "images"),
-    *("dedupe", "text_encoder", "image_encoder", "image_weights"),
+    "dedupe",
 )
 
 
@@ -28,7 +28,8 @@ def inputs_of(request: Request) -> dict[str, Any]:
     Parameters
     ----------
     request : Request
-        Its budget and language are no part of it.
+        Its budget and language are no part of it. Nor are its encoders: with another one the
+        features are made anew, and all that follows.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..features.pictures import PictureFolder
 from ..files import alone_in, check_writable, is_taken, write_json, write_text
 from ..intake.reading import AS_FOUND, Reading
-from .encoding import NONE, make_image, make_text
+from .encoding import NONE, choice, make_image, make_text
 from .health import text_fields
 from .inputs import PAGE, REPORT, STEPS, check_inputs, inputs_of, stamps, write_inputs
 from .measuring import Work, measure
@@ -116,7 +116,7 @@ def prove(request: Request, say: Callable[[str], Any] = print) -> Path:
     with alone_in(request.output, is_taken(request.output, "--output")):
         steps = Steps(request.output / STEPS, request.budget, say)
         try:
-            work = _begin(request, steps, inputs)
+            work = _begin(request, steps, inputs, say)
             write_inputs(request.output, inputs)
             for line in missing_lines(work.found, request.language):
                 say(line)
@@ -141,11 +141,14 @@ def _check(request: Request) -> None:
     check_writable(request.output, "--output")
 
 
-def _begin(request: Request, steps: Steps, made_of: dict[str, Any]) -> Work:
+def _begin(
+    request: Request, steps: Steps, made_of: dict[str, Any], say: Callable[[str], Any]
+) -> Work:
     """Import the files, and make the features."""
     output = request.output
+    imported: dict[str, Any] = {}
     if request.source is not None:
-        imported = steps.do("import", made_of, lambda: _import(request))
+        imported = steps.do("import", made_of, lambda: _import(request, say))
         dataset, folder = imported["dataset"], output / "dataset" / imported["dataset"]
     else:
         assert request.dataset is not None
@@ -153,7 +156,7 @@ def _begin(request: Request, steps: Steps, made_of: dict[str, Any]) -> Work:
         folder = dataset_folder(dataset, request.data_path)
     sample = read_sample(dataset, folder)
     sample.check()
-    picture_field = request.image if request.source is None else imported["image_field"]
+    picture_field = imported["image_field"] if imported else request.image
     images = request.images or (folder / "images" if (folder / "images").is_dir() else None)
     if images is not None and request.image is None:
         # A column that is known by its name may hold addresses, beside pictures named by the ids.
@@ -165,18 +168,22 @@ def _begin(request: Request, steps: Steps, made_of: dict[str, Any]) -> Work:
     inputs = {"files": stamps([folder / f"{dataset}.inter", folder / f"{dataset}.item"])}
     text = steps.do(
         "text features",
-        {**inputs, "encoder": request.text_encoder, "fields": fields},
+        {
+            **inputs,
+            "choice": choice("text", dataset, folder, request.text_encoder),
+            "fields": fields,
+        },
         lambda: make_text(
             *(dataset, folder, home, fields, request.text_encoder, _ENCODING * steps.left)
         ).plain(),
     )
     of_images = {
         "images": [str(images), stamps([images] if images else [])],
-        "weights": str(request.image_weights),
+        "choice": choice("image", dataset, folder, request.image_encoder, request.image_weights),
     }
     image = steps.do(
         "image features",
-        {**inputs, **of_images, "encoder": request.image_encoder, "field": picture_field},
+        {**inputs, **of_images, "field": picture_field},
         lambda: make_image(
             *(dataset, folder, home, images, picture_field),
             *(request.image_encoder, request.image_weights, _ENCODING * steps.left),
@@ -197,10 +204,20 @@ def _begin(request: Request, steps: Steps, made_of: dict[str, Any]) -> Work:
         fields=fields,
         evidence=request.evidence,
         words=request.words,
+        imported=_read(imported, folder / f"{dataset}.import.json"),
     )
 
 
-def _import(request: Request) -> dict[str, Any]:
+def _read(imported: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Give how many rows were read and not used, and where that stands; {} without an import."""
+    if not imported:
+        return {}
+    rows = imported["interactions"]
+    dropped = sum(of["rows"] for of in rows["dropped"].values())
+    return {"read": rows["read"], "dropped": dropped, "file": str(file)}
+
+
+def _import(request: Request, say: Callable[[str], Any]) -> dict[str, Any]:
     assert request.source is not None
     report = intake.import_dataset(
         intake.Request(
@@ -211,4 +228,6 @@ def _import(request: Request) -> dict[str, Any]:
             overwrite=True,
         )
     )
+    for line in [*report.heading().splitlines(), *report.account()]:
+        say(line)
     return {**report.plain(), "image_field": report.image_field}

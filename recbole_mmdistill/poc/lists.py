@@ -35,9 +35,7 @@ class Questions:
         return len(self.users)
 
 
-def last_purchases(
-    inter: pd.DataFrame, n: int, after: float = -np.inf, without: Sequence[str] = ()
-) -> Questions:
+def last_purchases(inter: pd.DataFrame, n: int, after: float = -np.inf) -> Questions:
     """Ask for the last purchases of some users.
 
     Parameters
@@ -48,16 +46,12 @@ def last_purchases(
         Of so many users at most, drawn with a fixed seed.
     after : float
         Only of users whose last purchase was later.
-    without : sequence of str
-        Items that are left out.
 
     Returns
     -------
     Questions
         Of users with three purchases or more; repeated items are not asked for.
     """
-    if len(without):
-        inter = inter[~inter[ITEM].isin(without)]
     inter = inter.sort_values([USER, TIME], kind="stable")
     users, histories, targets = [], [], []
     for user, rows in inter.groupby(USER, observed=True, sort=False):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from .lists import last_purchases
 from .plan import (
     CLOSING,
     FIRST_ROUND,
+    MARGIN,
     MEASURING,
+    MOST_EPOCHS,
     MOST_SEEDS,
     WHAT_IF,
     Pace,
@@ -72,6 +74,8 @@ class Work:
         Whether what-ifs, costs, examples and further seeds are made, too.
     words : tuple of str
         Of the command.
+    imported : dict
+        Rows ``read`` and ``dropped``, and the ``file`` with the reasons; {} without an import.
     """
 
     output: Path
@@ -84,6 +88,7 @@ class Work:
     fields: list[str]
     evidence: bool
     words: tuple[str, ...] = ()
+    imported: dict[str, Any] = field(default_factory=dict)
 
     @property
     def modalities(self) -> list[str]:
@@ -132,96 +137,96 @@ def measure(work: Work) -> dict[str, Any]:
     plan, speeds = _plan(work, stages)
     measured = Measured(store.read_rows(base["rows"]))
     measured.add_baselines(base["ranks"])
-    limit: dict[str, int] = {}
-    started = steps.spent
+    together = [ID, *work.modalities[:1]]
     while plan.epochs:
-        pace = Pace(plan, speeds, FIRST_ROUND * steps.left, WHAT_IF * steps.left)
-        limit |= _first_round(work, [stages[name] for name in plan.epochs], pace, measured)
+        pace = Pace(plan, speeds, FIRST_ROUND * steps.left, WHAT_IF * steps.left, together)
+        _first_round(work, [stages[name] for name in plan.epochs], pace, measured)
         # The machine may have had other work when the steps were measured, and no longer.
-        speeds = {name: speeds[name].times(pace.factor) for name in plan.left_out if name in speeds}
-        order = [name for name in _order(work, stages) if name in plan.left_out]
-        plan = make_plan(speeds, steps.left, order, is_first=False)
-    trained = [stages[name] for name in limit]
-    of_round = steps.spent - started
+        left_out = [name for name in _order(work, stages) if name not in measured.records]
+        speeds = {name: speeds[name].times(pace.factor) for name in left_out if name in speeds}
+        plan = make_plan(speeds, steps.left, left_out, is_first=False)
+    trained = [stages[name] for name in measured.records]
     tried: dict[str, Any] = {"left_out": []}
     costs: dict[str, Any] = {}
-    shown = None
     if work.evidence:
         asked = last_purchases(sample.inter, _ASKED)
         costs = cost.measure_all(work.output, steps, measured, asked)
-        shown = examples.choose(steps, measured, asked, work.images)
         tried = whatif.try_all(
             whatif.Task(sample, work.modalities, work.common, store, work.output),
             steps,
-            limit,
             measured,
-            stop_at=steps.spent + _for_what_if(steps, of_round),
+            stop_at=steps.spent + _for_what_if(steps, _of_a_round(steps, trained)),
         )
         if len(costs) < len(trained):
             tried["left_out"].append("costs")
-        _more_rounds(work, trained, limit, of_round, measured)
-    report = summarise(
+        _more_rounds(work, trained, measured)
+    summarised = partial(
+        summarise,
         sample=sample,
         found=work.found,
-        health=checked,
+        health={**checked, "import": work.imported},
         plan={
-            "epochs": limit,
             "best_epochs": {name: measured.best_epochs(name) for name in measured.records},
             "left_out": plan.left_out,
         },
         measured=measured,
         what_if=tried,
         costs=costs,
-        examples=shown,
         budget=steps.budget,
-        spent=steps.spent,
         common=work.common,
     )
+    report = summarised(examples=None, spent=steps.spent)
+    if work.evidence:
+        recommended = report["verdict"]["recommended"]
+        shown = examples.choose(steps, measured, asked, work.images, recommended)
+        report = summarised(examples=shown, spent=steps.spent)
     lines = write_commands(work.output, report, work.modalities, work.words, work.images)
     return {**report, "commands": lines}
 
 
 def _for_what_if(steps: Steps, of_round: float) -> float:
-    """Seconds for what-ifs: their share, or all that is left if no further round fits after it."""
-    share = min(WHAT_IF * steps.budget, steps.left)
-    return share if steps.left - share > of_round else steps.left
+    """Seconds for what-ifs: what a second seed leaves; all, if that is less than their share."""
+    left = steps.left - CLOSING
+    return left - of_round if left - of_round > WHAT_IF * steps.budget else left
 
 
-def _first_round(
-    work: Work, trained: Sequence[Stage], pace: Pace, measured: Measured
-) -> dict[str, int]:
-    """Train a seed of each stage; the most epochs of each."""
-    limit: dict[str, int] = {}
+def _of_a_round(steps: Steps, trained: Sequence[Stage]) -> float:
+    """Seconds of a further seed of this package's stages, if it takes as long as the first."""
+    ours = [stage.name for stage in trained if stage.name != SASREC]
+    return MARGIN * sum(steps.seconds(f"{name} seed 1") for name in ours)
+
+
+def _first_round(work: Work, trained: Sequence[Stage], pace: Pace, measured: Measured) -> None:
+    """Train a seed of each stage for which there is time."""
     for stage in trained:
         name = stage.name
+        if not pace.is_worth_it(name):
+            pace.left_out(name)
+            continue
         before = work.steps.spent
 
         def seconds(valid: Sequence[float], name: str = name) -> float:
             return pace.seconds(name, still_rising(valid))
 
-        measured.add(name, _train(work, stage, pace.most_epochs(name), 0, seconds))
+        measured.add(name, _train(work, stage, 0, seconds))
         epochs = len(measured.records[name][0]["curve"])
-        limit[name] = max(epochs, pace.epochs(name))
         pace.done(name, epochs, work.steps.spent - before)
-    return limit
 
 
-def _more_rounds(
-    work: Work,
-    trained: Sequence[Stage],
-    limit: Mapping[str, int],
-    of_round: float,
-    measured: Measured,
-) -> None:
+def _more_rounds(work: Work, trained: Sequence[Stage], measured: Measured) -> None:
     """Train further seeds of this package's stages, as many as there is time for."""
     ours = [stage for stage in trained if stage.name != SASREC]
-    each = of_round - work.steps.seconds(f"{SASREC} seed 1")
+    each = _of_a_round(work.steps, ours)
+    if not ours or any(measured.unfinished(stage.name) for stage in ours):
+        return
     for seed in range(1, MOST_SEEDS):
-        # A seed that the budget cuts short would be worse than none.
-        if not ours or work.steps.left - CLOSING < 1.1 * each:
+        if work.steps.left - CLOSING < each:
             break
         for stage in ours:
-            measured.add(stage.name, _train(work, stage, limit[stage.name], seed, work.steps.left))
+            record = _train(work, stage, seed, work.steps.left - CLOSING)
+            if record["unfinished"]:  # it would be worse than none
+                return
+            measured.add(stage.name, record)
 
 
 def _order(work: Work, stages: Mapping[str, Stage]) -> list[str]:
@@ -253,8 +258,8 @@ def _plan(work: Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Spee
     return Plan(**made["plan"]), {name: Speed(**of) for name, of in made["speeds"].items()}
 
 
-def _train(work: Work, stage: Stage, epochs: int, seed: int, seconds: Seconds) -> dict[str, Any]:
-    settings = settings_of(stage, work.common, epochs=epochs, seed=2023 + seed)
+def _train(work: Work, stage: Stage, seed: int, seconds: Seconds) -> dict[str, Any]:
+    settings = settings_of(stage, work.common, epochs=MOST_EPOCHS, seed=2023 + seed)
     name = f"{stage.name} seed {seed + 1}"
     return work.steps.do(
         name,

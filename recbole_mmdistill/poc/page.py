@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
+from textwrap import shorten
 from typing import Any
 
 import yaml
@@ -12,10 +13,11 @@ import yaml
 from .. import pages
 from ..pages import Picture
 from . import verdict
-from .encoding import FALLBACK, NONE
+from .encoding import ENCODED, FALLBACK, NONE, READY
 
 LANGUAGES = ("en", "ja")
 _UNFINISHED = " †"
+_TITLE = 40  # letters of a past purchase below a recommendation
 _GAINS, _MOST_GAIN = {"gain", "low", "high", "over", "over_low", "over_high"}, 10.0
 # Values that are translated, and the kind of name that they are.
 _NAMED = {"source": "name", "stage": "stage", "other": "stage", "best": "stage"}
@@ -102,8 +104,17 @@ def render(report: Mapping[str, Any], language: str) -> str:
         examples=_examples(report, t),
         rules=_rules(t),
         commands=report["commands"],
-        trains=len(report["commands"]) > 1,
+        next_intro=_next_intro(report, t),
     )
+
+
+def _next_intro(report: Mapping[str, Any], t: Texts) -> str:
+    """Say what the commands are for, or why there are none."""
+    if len(report["commands"]) > 1:
+        return t("next_intro")
+    if report["commands"]:
+        return t("next_intro_again")
+    return t("next_intro_sample", stage=report["verdict"]["recommended"])
 
 
 def verdict_lines(report: Mapping[str, Any], language: str) -> list[str]:
@@ -130,7 +141,9 @@ def _data(report: Mapping[str, Any], t: Texts) -> list[tuple[str, str]]:
     size, time, test = (report["health"][name] for name in ("size", "time", "test"))
     power = report["verdict"]["power"]
     days = " - ".join(time["days"])
+    imported = report["health"].get("import")
     return [
+        *([(t("data_read"), t("data_read_is", **imported))] if imported else []),
         (t("data_size"), t("data_size_is", **size)),
         (t("data_per_user"), t("data_per_user_is", **size)),
         (t("data_popularity"), t("data_popularity_is", share=size["share_of_head"])),
@@ -159,10 +172,12 @@ def _features(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
             spoken = [f"{t.name(k)} {_percent(share)}" for k, share in texts["languages"].items()]
             facts.append((t("texts_language"), t("comma").join(spoken)))
             facts.append((t("texts_state"), t("texts_state_is", **texts)))
-            facts.append((t("texts_cleaned"), t("texts_cleaned_is", **texts)))
+            if found["how"] != READY:
+                facts.append((t("texts_cleaned"), t("texts_cleaned_is", **texts)))
         if name == "image" and health["pictures"]:
             facts.append((t("pictures_state"), t("pictures_state_is", **health["pictures"])))
-            facts.append((t("texts_cleaned"), t("pictures_cleaned")))
+            if found["how"] == ENCODED:
+                facts.append((t("texts_cleaned"), t("pictures_cleaned")))
         cards.append({"heading": t.name(name), "facts": facts})
     return cards
 
@@ -280,11 +295,13 @@ def _what_if(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
             [
                 t("policy_weight", source=of["source"], factor=of["factor"]),
                 f"{of['ndcg']:.4f}",
+                f"{of['ndcg_new']:.4f}",
                 f"{of['new']:.1%}",
             ]
             for of in tried["policy"]
         ]
-        tables.append(_table(t, "policy", ("what", "ndcg", "new"), rows, stage=tried["stage"]))
+        shown = ("what", "ndcg", "ndcg_new", "new")
+        tables.append(_table(t, "policy", shown, rows, stage=tried["stage"]))
     return tables
 
 
@@ -365,12 +382,22 @@ def _examples(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
         {
             "history": [shown(entry, "") for entry in person["history"]],
             "recommended": [
-                shown(entry, t("carried", source=entry["carrier"]) if entry["carrier"] else "")
-                for entry in person["recommendations"]
+                shown(entry, _carried(entry, t)) for entry in person["recommendations"]
             ],
         }
         for person in people
     ]
+
+
+def _carried(entry: Mapping[str, Any], t: Texts) -> str:
+    """Say what part of a score each source brings, and after which past purchase most of all."""
+    shares = sorted(entry["shares"].items(), key=lambda of: -of[1])
+    said = [t("carried_share", source=name, share=share) for name, share in shares if share]
+    lines = [t("carried", shares=t("comma").join(said))] if said else []
+    if entry["because"]:
+        title = shorten(entry["because"], _TITLE, placeholder="…")
+        lines.append(t("because", title=title))
+    return "; ".join(lines)
 
 
 def _rules(t: Texts) -> list[str]:

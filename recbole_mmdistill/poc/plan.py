@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
@@ -13,15 +13,18 @@ from typing import Any
 from ..integration.monitoring import tensorboard_in
 from ..pipeline import prepare
 
-MOST_EPOCHS, FEWEST_EPOCHS = 200, 4
+MOST_EPOCHS = 200
+FEWEST_EPOCHS = 4  # that the IDs alone and one source must get
+ENOUGH_EPOCHS = 12  # that all others must get: of more stages none would be finished
 MOST_SEEDS = 5
 FIRST_ROUND = 0.65  # share of the budget for one seed of all stages
 WHAT_IF = 0.3  # and for what is tried after it
 MEASURING = 0.2  # of what is left, for the speeds of the stages
 CLOSING = 6.0  # seconds that are kept for the costs of each stage, and for the report
+MARGIN = 1.1  # of a training that is made again
 REFERENCE = 0.25  # share of a round for RecBole's SASRec
 _STEPS = 6
-_TESTS = 3  # evaluations after training: validation, test, and test among unseen items
+_TESTS = 2  # evaluations after training: of the test rows among all items, and unseen ones
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Plan:
     Attributes
     ----------
     epochs : dict of str to int
-        At most so many of each stage.
+        So many of each stage are expected.
     left_out : list of str
         Stages for which there is no time.
     """
@@ -125,69 +128,81 @@ def make_plan(
     Returns
     -------
     Plan
-        The most epochs that fit, the same for all stages; ``sasrec`` has a part of its own.
+        The epochs that fit, the same for all stages; ``sasrec`` has a part of its own.
     """
     left_out = [name for name in order if name not in speeds]
     stages = [name for name in order if name in speeds]
     while stages:
         seconds = FIRST_ROUND * max(0.0, budget - CLOSING * (len(stages) + 1))
-        epochs = {}
+        of_sasrec = REFERENCE * seconds if "sasrec" in stages else 0.0
+        ours = [speeds[name] for name in stages if name != "sasrec"]
+        fitting = dict.fromkeys(stages, _fit(ours, seconds - of_sasrec))
         if "sasrec" in stages:
-            epochs["sasrec"] = _fit([speeds["sasrec"]], REFERENCE * seconds)
-            seconds -= REFERENCE * seconds
-        ours = [name for name in stages if name != "sasrec"]
-        epochs |= dict.fromkeys(ours, _fit([speeds[name] for name in ours], seconds))
-        is_last = is_first and len(ours) <= 1 and "sasrec" not in stages
-        if min(epochs.values()) >= FEWEST_EPOCHS or is_last:
-            return Plan({k: max(v, FEWEST_EPOCHS) for k, v in epochs.items()}, left_out)
+            fitting["sasrec"] = _fit([speeds["sasrec"]], of_sasrec)
+        fewest = ENOUGH_EPOCHS if len(stages) > 2 or not is_first else FEWEST_EPOCHS
+        if min(fitting.values()) >= fewest or (is_first and len(stages) == 1):
+            return Plan({k: max(v, FEWEST_EPOCHS) for k, v in fitting.items()}, left_out)
         left_out.append(stages.pop())
     return Plan({}, left_out)
 
 
 class Pace:
-    """Keeps a round of trainings within its time, although the machine has other work, too.
+    """Shares the time of a round between its trainings, although the machine has other work, too.
+
+    Each has its part of the time. While it still gets better, it may take the parts of those that
+    come after it, and what is to spare, too: two trainings that are finished say more than four
+    that are not.
 
     Parameters
     ----------
     plan : Plan
-        The most epochs of each stage.
+        The stages, and how many epochs of each are expected.
     speeds : Mapping of str to Speed
         As they were measured.
     seconds : float
         For the round.
     spare : float
         Seconds beside these, for stages that are still getting better when their time is over.
+    together : collection of str
+        Stages none of which takes the part of another.
     """
 
     def __init__(
-        self, plan: Plan, speeds: Mapping[str, Speed], seconds: float, spare: float = 0.0
+        self,
+        plan: Plan,
+        speeds: Mapping[str, Speed],
+        seconds: float,
+        spare: float = 0.0,
+        together: Collection[str] = (),
     ) -> None:
-        self._plan, self._speeds = plan, speeds
+        self._plan, self._speeds, self._together = plan, speeds, together
         self._left, self._spare = seconds, spare
         self._waiting = list(plan.epochs)
         self._expected = self._taken = 0.0
 
-    def epochs(self, stage: str) -> int:
-        """How many epochs there is time for, if the other stages get their part of it."""
-        seconds = self._share(stage) * self._left / self._slower
-        most = min(self._plan.epochs[stage], _fit([self._speeds[stage]], seconds))
-        return max(most, FEWEST_EPOCHS)
-
-    def most_epochs(self, stage: str) -> int:
-        """The same with what is to spare, if the machine had no other work."""
-        seconds = self._share(stage) * (self._left + self._spare)
-        return max(_fit([self._speeds[stage]], seconds), FEWEST_EPOCHS)
-
     def seconds(self, stage: str, is_rising: bool = False) -> float:
         """How long its training may take, what is measured after it left out."""
         speed = self._speeds[stage]
-        time_left = self._left + (self._spare if is_rising else 0.0)
         after = self._slower * (speed.prepare + _TESTS * speed.evaluation)
-        return self._share(stage) * time_left - after
+        if stage == "sasrec":  # what the others are held against gets no more than was planned
+            planned = self._slower * speed.trial(self._plan.epochs[stage])
+            return min(planned, self._left) - after
+        time_left = self._left + (self._spare if is_rising else 0.0)
+        return self._share(stage, is_rising) * time_left - after
 
-    def _share(self, stage: str) -> float:
+    def is_worth_it(self, stage: str) -> bool:
+        """Whether there is time for so many epochs that a training may be finished."""
+        if stage in self._together or stage == next(iter(self._plan.epochs)):
+            return True
+        seconds = self._share(stage, is_rising=True) * (self._left + self._spare) / self._slower
+        return _fit([self._speeds[stage]], seconds) >= ENOUGH_EPOCHS
+
+    def _share(self, stage: str, is_rising: bool = False) -> float:
         """Its part of the time that is left, as its training is expected to be long."""
-        expected = {n: self._speeds[n].trial(self._plan.epochs[n]) for n in self._waiting}
+        rivals = self._waiting
+        if is_rising:
+            rivals = [n for n in rivals if n == stage or {n, stage} <= {*self._together}]
+        expected = {n: self._speeds[n].trial(self._plan.epochs[n]) for n in rivals}
         return expected[stage] / sum(expected.values())
 
     @property
@@ -199,9 +214,13 @@ class Pace:
     def _slower(self) -> float:
         return max(1.0, self.factor)
 
+    def left_out(self, stage: str) -> None:
+        """Give its time to the others."""
+        self._waiting.remove(stage)
+
     def done(self, stage: str, epochs: int, seconds: float) -> None:
         """Take into account what a stage took."""
-        over = min(max(0.0, seconds - self._share(stage) * self._left), self._spare)
+        over = min(max(0.0, seconds - self._left), self._spare)
         self._waiting.remove(stage)
         self._left -= seconds - over
         self._spare -= over

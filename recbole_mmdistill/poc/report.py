@@ -14,9 +14,13 @@ from ..evaluation.rows import Rows
 from ..evaluation.significance import correct
 from ..version import __version__
 from . import verdict
+from .baselines import MARKOV, POPULAR
 from .gains import Gain, gain, quality
 from .sample import Sample
 from .stages import ALL, ID, SASREC
+
+_ORDER = (POPULAR, MARKOV, SASREC, ID, "text", "image", ALL)
+_GROUPS = ("item head", "item middle", "item tail", "item cold")
 
 
 class Measured:
@@ -39,6 +43,7 @@ class Measured:
         self.rows = rows
         self.ranks: dict[str, list[list[int]]] = {}
         self.records: dict[str, list[dict[str, Any]]] = {}
+        self._gains: dict[tuple[str, int, str, int], Gain] = {}
 
     def add_baselines(self, ranks: Mapping[str, list[int]]) -> None:
         """Take the ranks of what is not trained."""
@@ -64,14 +69,18 @@ class Measured:
             return ID if ID in self.ranks else None
         if stage == ALL:
             return max(self.sources, key=self.valid) if self.sources else None
-        before = [name for name in ("popular", "markov", SASREC, ID) if name in self.ranks]
+        before = [name for name in _ORDER[:4] if name in self.ranks]
         place = before.index(stage)
         return before[place - 1] if place else None
 
     def gain(self, stage: str, other: str) -> Gain:
         """Compare two stages."""
-        ours, theirs = quality(self.ranks[stage]), quality(self.ranks[other])
-        return gain(ours, theirs, self.rows.users)
+        key = stage, len(self.ranks[stage]), other, len(self.ranks[other])
+        if key not in self._gains:  # a bootstrap takes a second for many users
+            ours, theirs = quality(self.ranks[stage]), quality(self.ranks[other])
+            trainings = [len(self.records[of]) for of in (stage, other) if of in self.records]
+            self._gains[key] = gain(ours, theirs, self.rows.users, trainings)
+        return self._gains[key]
 
     def best_epochs(self, stage: str) -> int:
         """The number of epochs after which validation was best, mean over seeds."""
@@ -95,7 +104,7 @@ class Measured:
     def multimodal(self) -> str | None:
         """The trained stage with the most sources, by validation among equals; None: there is none.
 
-        What-ifs and examples are made with it.
+        What-ifs are made with it.
         """
         if ALL in self.records:
             return ALL
@@ -141,9 +150,10 @@ def summarise(
 
 def _stages(measured: Measured) -> dict[str, Any]:
     groups = measured.rows.groups()
-    shown = [name for name in (ALL_ROWS, "item head", "item middle", "item tail") if name in groups]
+    shown = [name for name in (ALL_ROWS, *_GROUPS) if name in groups]
     stages: dict[str, Any] = {}
-    for name, ranks in measured.ranks.items():
+    for name in sorted(measured.ranks, key=_ORDER.index):
+        ranks = measured.ranks[name]
         rank = np.asarray(ranks)
         against = measured.against(name)
         compared = None if against is None else measured.compare(name, against)

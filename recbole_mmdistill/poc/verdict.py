@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 WORTH = 0.02  # relative gain of NDCG@10 from which a source is worth switching on
 FEWEST_USERS = 100  # whom a gain can be claimed for
 LEVEL = 0.05  # of the paired test, corrected by Holm
-COVERAGE = 0.6  # share of the items that lack nothing, below which data come first
+LACKING = 0.2  # share of purchases of items without a source that may be why it does not help
 _TRIED = 3  # comparisons by which the best stage without sources is found
 Sentence = tuple[str, dict[str, Any]]  # a key of the catalogues, and its values
 
@@ -120,9 +121,10 @@ def decide(
 
 
 def _changed(name: str, examples: Mapping[str, Any] | None) -> dict[str, Any]:
-    summary = (examples or {}).get("summary") or {}
-    taken = summary.get("taken_away", {}).get(name)
-    return {"changed": None if taken is None else taken["replaced"]}
+    """How many recommendations a source changes, and those of which stage."""
+    shown = examples or {}
+    taken = (shown.get("summary") or {}).get("taken_away", {}).get(name)
+    return {} if taken is None else {"changed": taken["replaced"], "changed_of": shown["stage"]}
 
 
 def _base(measured: Measured) -> str:
@@ -218,14 +220,21 @@ def _sentences(
         if result == ON and not _is_better(of):
             over = of["over_base"]
             shown = {"over": over["relative"], "over_low": over["low"], "over_high": over["high"]}
-            yield f"{key}_not_best", {**values, **shown, "stage": name, "best": over["other"]}
+            how = over["outcome"] if over["outcome"] in (SMALL, UNFINISHED) else "not_best"
+            yield f"{key}_{how}", {**values, **shown, "stage": name, "best": over["other"]}
             continue
-        yield _known(key, compared["users_needed"]) if key == "source_unclear" else key, values
-        if result == ON and of["changed"] is not None:
+        if result == ON and decided["recommended"] not in (name, "all"):
+            yield f"{key}_instead", {**values, "stage": decided["recommended"]}
+            continue
+        if key == "source_unclear":
+            enough = 0 < compared["users_needed"] <= compared["n_users"]
+            key = f"{key}_enough" if enough else _known(key, compared["users_needed"])
+        yield key, values
+        if result == ON and of.get("changed_of") == decided["recommended"]:
             yield "changed", {"source": name, "share": of["changed"]}
-        coverage = health["features"].get(name, {}).get("coverage", 1.0)
-        if result in (NOT, UNCLEAR, SMALL) and coverage < COVERAGE:
-            yield "because_coverage", {"source": name, "lacking": 1 - coverage}
+        lacking = 1 - health["features"].get(name, {}).get("purchases", 1.0)
+        if result in (NOT, UNCLEAR, SMALL) and lacking > LACKING:
+            yield "because_coverage", {"source": name, "lacking": lacking}
     if decided["enough"] and UNFINISHED in outcomes and power["needed"] > power["users"]:
         yield "time_alone", {"users": power["users"], "needed": power["needed"]}
 
@@ -277,7 +286,8 @@ def _numbers(
     cost = costs.get(recommended, {})
     if "p99_ms" in cost:
         minutes = stages[recommended]["cpu_minutes"]
-        yield "number_cost", {"minutes": minutes, "p99": cost["p99_ms"], "size": cost["megabytes"]}
+        p99 = math.ceil(cost["p99_ms"])
+        yield "number_cost", {"minutes": minutes, "p99": p99, "size": cost["megabytes"]}
     elif stages[recommended]["cpu_minutes"]:
         yield "number_minutes", {"minutes": stages[recommended]["cpu_minutes"]}
     else:
@@ -305,9 +315,10 @@ def _collect(
             yield f"collect_{of['encoder']}", {"source": name}
         elif of["how"] == "fallback":
             yield "collect_encoder", {"source": name}
-        coverage = health["features"].get(name, {}).get("coverage", 1.0)
-        if coverage < 0.9:
-            yield "collect_coverage", {"source": name, "lacking": 1 - coverage}
+        covered = health["features"].get(name, {"coverage": 1.0})
+        if covered["coverage"] < 0.9:
+            items, purchases = 1 - covered["coverage"], 1 - covered["purchases"]
+            yield "collect_coverage", {"source": name, "lacking": items, "purchases": purchases}
     if not health["time"]["real"]:
         yield "collect_time", {}
     texts, pictures = health["texts"], health["pictures"]
@@ -337,6 +348,11 @@ def _risks(
             yield "risk_untrained", {"source": name, "encoder": of["encoder"]}
         elif of["how"] == "ready":
             yield "risk_ready", {"source": name, "encoder": of["encoder"]}
+    if health["time"].get("same_moment", 0.0) > 0.1:
+        yield "risk_same_moment", {"share": health["time"]["same_moment"]}
+    read = health.get("import")
+    if read and read["dropped"] > 0.05 * read["read"]:
+        yield "risk_dropped", {"share": read["dropped"] / read["read"]}
     if health["test"]["repeats"] > 0.1:
         yield "risk_repeats", {"share": health["test"]["repeats"]}
     if health["test"]["new"] > 0.1:

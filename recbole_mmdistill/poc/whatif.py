@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ..files import write_text
 from ..serving import Recommender
 from .gains import gain, quality
 from .lists import Questions, answer, last_purchases
+from .plan import MARGIN, MOST_EPOCHS
 from .report import Measured
 from .sample import ITEM, TIME, USER, Sample
 from .stages import ID, Stage, settings_of, train
@@ -50,9 +53,7 @@ class Task:
     output: Path
 
 
-def try_all(
-    task: Task, steps: Steps, limit: Mapping[str, int], measured: Measured, stop_at: float
-) -> dict[str, Any]:
+def try_all(task: Task, steps: Steps, measured: Measured, stop_at: float) -> dict[str, Any]:
     """Try what there is time for.
 
     Parameters
@@ -61,12 +62,10 @@ def try_all(
         What to start from.
     steps : Steps
         Does what was not done before.
-    limit : Mapping of str to int
-        The most epochs of each stage.
     measured : Measured
         The stages, a seed of each.
     stop_at : float
-        Nothing begins that would end after so many seconds.
+        Nothing begins that would end after so many seconds, if it takes as long as the stage did.
 
     Returns
     -------
@@ -78,50 +77,52 @@ def try_all(
     if name is None:
         return {"left_out": []}
     stage = Stage(name, "IDMMDistill", tuple(task.modalities if name == "all" else (name,)))
-    seconds, of_id = (_longest(steps, measured, limit, of) for of in (name, ID))
-    epochs = limit[name]
+    seconds = MARGIN * steps.seconds(f"{name} seed 1")
+    of_both = seconds + MARGIN * steps.seconds(f"{ID} seed 1")
     done: dict[str, Any] = {"stage": name, "left_out": []}
 
-    def fits(needed: float) -> bool:
-        return steps.spent + needed <= stop_at
+    def attempt(what: str, needed: float, work: Callable[[], Any]) -> Any:
+        """Try what there is time for; None if the budget ended it, against expectation."""
+        if steps.spent + needed <= stop_at:
+            with suppress(_Unfinished):
+                return work()
+        done["left_out"].append(what)
+        return None
 
-    if fits(seconds):
-        done["new_items"] = _new_items(task, steps, stage, epochs)
+    found = attempt("new_items", seconds, lambda: _new_items(task, steps, stage, measured))
+    if found:
+        done["new_items"] = found
         done["policy"] = steps.do(
-            "what if weights",
-            {"of": done["new_items"]},
-            lambda: _policy(task, stage, done["new_items"]["checkpoint"]),
+            "what if policy",
+            {"of": found},
+            lambda: _policy(task, stage, found["checkpoint"]),
         )
-    else:
-        done["left_out"].append("new_items")
-    if fits(0.75 * (seconds + of_id)):
-        done["less_data"] = _less_data(task, steps, stage, limit, measured)
-    else:
-        done["left_out"].append("less_data")
+    found = attempt("less_data", 0.75 * of_both, lambda: _less_data(task, steps, stage, measured))
+    if found:
+        done["less_data"] = found
     for modality in stage.modalities:
-        if fits(seconds):
-            done.setdefault("missing", {})[modality] = _missing(
-                task, steps, stage, epochs, modality, measured
-            )
-        else:
-            done["left_out"].append(f"missing_{modality}")
+        found = attempt(
+            f"missing_{modality}",
+            seconds,
+            partial(_missing, task, steps, stage, modality, measured),
+        )
+        if found:
+            done.setdefault("missing", {})[modality] = found
     return done
 
 
-def _longest(steps: Steps, measured: Measured, limit: Mapping[str, int], name: str) -> float:
-    """Seconds of a training of a stage if it does not stop early; 0 if it was not trained."""
-    if name not in measured.records:
-        return 0.0
-    epochs = len(measured.records[name][0]["curve"])
-    return steps.seconds(f"{name} seed 1") * limit[name] / epochs
+class _Unfinished(Exception):
+    """The budget ended a training that the stage itself had time for: nothing can be compared."""
 
 
 def _trained(
-    task: Task, steps: Steps, name: str, stage: Stage, epochs: int, **more: Any
+    task: Task, steps: Steps, name: str, stage: Stage, measured: Measured, **more: Any
 ) -> dict[str, Any]:
-    # That each fits was asked before; the budget ends what takes longer than was expected.
+    """Train a stage once more, as long as it was trained before."""
+    whole = measured.records[stage.name][0]
+    epochs = len(whole["curve"]) if whole["unfinished"] else MOST_EPOCHS
     settings = settings_of(stage, task.common, epochs=epochs, seed=2023, **more)
-    return steps.do(
+    record = steps.do(
         name,
         {"settings": settings},
         lambda: train(
@@ -130,24 +131,27 @@ def _trained(
             steps.left,
         ),
     )
+    if len(record["curve"]) < epochs and record["unfinished"]:
+        raise _Unfinished
+    return record
 
 
 def _missing(
-    task: Task, steps: Steps, stage: Stage, epochs: int, modality: str, measured: Measured
+    task: Task, steps: Steps, stage: Stage, modality: str, measured: Measured
 ) -> dict[str, Any]:
     """Half of the items lose a source: what is left of the quality, on the same rows."""
     record = _trained(
-        *(task, steps, f"what if half of {modality} missing", stage, epochs),
+        *(task, steps, f"what if half of {modality} missing", stage, measured),
         missing_features={modality: 0.5},
     )
     whole = quality(measured.ranks[stage.name][:1])
-    compared = gain(quality([record["ranks"]]), whole, measured.rows.users)
+    compared = gain(quality([record["ranks"]]), whole, measured.rows.users, [1, 1])
     return asdict(compared)
 
 
-def _new_items(task: Task, steps: Steps, stage: Stage, epochs: int) -> dict[str, Any]:
+def _new_items(task: Task, steps: Steps, stage: Stage, measured: Measured) -> dict[str, Any]:
     """A tenth of the items is never seen in training: how often they are hit."""
-    record = _trained(task, steps, "what if new items", stage, epochs, cold_item_ratio=COLD)
+    record = _trained(task, steps, "what if new items", stage, measured, cold_item_ratio=COLD)
     rows = task.store.read_rows(record["rows"])
     cold = rows.groups().get("item cold", np.zeros(len(rows.items), dtype=bool))
     return {
@@ -164,10 +168,11 @@ def _policy(task: Task, stage: Stage, checkpoint: str) -> list[dict[str, Any]]:
     recommender = Recommender.from_checkpoint(checkpoint)
     known = recommender.popularity > 0
     new = [str(token) for token in recommender.items[1:][~known[1:]]]
-    asked = last_purchases(task.sample.inter, _USERS, _boundary(task), new)
+    asked = last_purchases(task.sample.inter, _USERS, _boundary(task))
     if not len(asked):
         return []
     is_new = set(new)
+    wants_new = np.array([target in is_new for target in asked.targets])
     found = []
     for modality in stage.modalities:
         for factor in FACTORS:
@@ -178,6 +183,7 @@ def _policy(task: Task, stage: Stage, checkpoint: str) -> list[dict[str, Any]]:
                     "source": modality,
                     "factor": factor,
                     "ndcg": float(reached.mean()),
+                    "ndcg_new": float(reached[wants_new].mean()) if wants_new.any() else 0.0,
                     "new": float(share),
                 }
             )
@@ -191,9 +197,7 @@ def _boundary(task: Task) -> float:
     return float(np.percentile(task.sample.inter[TIME], 90))
 
 
-def _less_data(
-    task: Task, steps: Steps, stage: Stage, limit: Mapping[str, int], measured: Measured
-) -> list[dict[str, Any]]:
+def _less_data(task: Task, steps: Steps, stage: Stage, measured: Measured) -> list[dict[str, Any]]:
     """A half and a quarter of the users: how good models are for the users of the quarter."""
     checkpoints: dict[str, dict[str, str]] = {"all": {}}
     stages = [stage] if ID not in measured.records else [Stage(ID, "IDMMDistill"), stage]
@@ -203,9 +207,9 @@ def _less_data(
         part = _part(task, name, share)
         smaller = Task(part, task.modalities, _common(task, part), task.store, task.output)
         checkpoints[name] = {
-            one.name: _trained(smaller, steps, f"what if {name} {one.name}", one, limit[one.name])[
-                "checkpoint"
-            ]
+            one.name: _trained(
+                *(smaller, steps, f"what if {name} {one.name}", one, measured),
+            )["checkpoint"]
             for one in stages
         }
     return steps.do("what if less data", {"of": checkpoints}, lambda: _compare(task, checkpoints))

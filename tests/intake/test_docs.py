@@ -28,6 +28,7 @@ def test_every_option_on_the_page_is_one():
         "fields",
         "image_field",
         "benchmark_filename",
+        "output",
     }
     assert page - others <= {*vars(build_parser().parse_args(["x"]))}
 

@@ -14,7 +14,7 @@ def ranks(share, n=1000, seed=0):
     return np.where(np.random.default_rng(seed).random(n) < share, 1, 50).tolist()
 
 
-def measured(shares, n=1000, unfinished=(), seeds=1):
+def measured(shares, n=1000, unfinished=(), seeds=3):
     """Stages whose hits are among those of the better ones, with a checkpoint of each.
 
     SASRec is trained once, as ever.
@@ -51,7 +51,7 @@ def health(n=1000, coverage=1.0):
         "items": 100,
         "of": 100,
         "coverage": coverage,
-        "purchases": 0.9,
+        "purchases": coverage,
         "sharing": 4,
         "largest_group": 2,
         "beyond_chance": True,
@@ -107,14 +107,14 @@ def health(n=1000, coverage=1.0):
     }
 
 
-def report(shares, n=1000, unfinished=(), coverage=1.0, folder=None, seeds=1, image=None):
+def report(shares, n=1000, unfinished=(), coverage=1.0, folder=None, seeds=3, image=None):
     """A whole report of the shares of hits by stage."""
     card = {"item": "i1", "title": "<b>Pot</b>", "picture": None}
     shown = {**card, "picture": {"address": PICTURE, "width": 1, "height": 1}}
     person = {
         "user": "u1",
         "history": [card, shown],
-        "recommendations": [{**shown, "carrier": "text", "because": "Pot"}],
+        "recommendations": [{**shown, "shares": {"text": 0.75, "id": 0.25}, "because": "Pot"}],
     }
     compared = {"relative": -0.1, "low": -0.2, "high": -0.05}
     made = summarise(
@@ -124,14 +124,16 @@ def report(shares, n=1000, unfinished=(), coverage=1.0, folder=None, seeds=1, im
             "image": image or {"how": "ready", "encoder": "another", "path": "i"},
         },
         health=health(n, coverage),
-        plan={"epochs": {"id": 20}, "left_out": ["sasrec"]},
+        plan={"best_epochs": {"id": 20}, "left_out": ["sasrec"]},
         measured=measured(shares, n, unfinished, seeds),
         what_if={
             "stage": "all",
             "left_out": ["less_data"],
             "missing": {"text": compared},
             "new_items": {"hit": 0.1, "random": 0.01, "rows": 50, "share": 0.1},
-            "policy": [{"source": "text", "factor": 2.0, "ndcg": 0.1, "new": 0.2}],
+            "policy": [
+                {"source": "text", "factor": 2.0, "ndcg": 0.1, "ndcg_new": 0.01, "new": 0.2}
+            ],
             "less_data": [
                 {"share": share, "stage": "id", "ndcg": 0.1, "users": 200}
                 for share in ("all", "half", "quarter")

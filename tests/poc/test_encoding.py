@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from recbole_mmdistill.poc.encoding import make_image, make_text
+from recbole_mmdistill.poc.encoding import choice, make_image, make_text
 from recbole_mmdistill.poc.steps import OutOfTime
 from tests.features.extraction.builders import TIMM_MODEL, tiny_vit, write_items
 
@@ -32,6 +32,20 @@ def test_pictures_for_which_there_is_no_time():
         make_image(*words, seconds=0)
     assert raised.value.result["encoder"] == "slow_encoder"
     assert make_image(*words).how == "encoded"
+
+
+def test_the_choice_changes_with_what_is_there(monkeypatch):
+    """So features are made anew by an encoder that was installed after the first start."""
+    here = "recbole_mmdistill.poc.encoding._text_model_here"
+    monkeypatch.setattr(here, lambda: None)
+    write_items(FOLDER / "shop.item", {"a": "pot"})
+    before = choice("text", "shop", FOLDER, None)
+    assert choice("text", "shop", FOLDER, None) == before != choice("text", "shop", FOLDER, "bert")
+    (FOLDER / "shop.text.safetensors").write_bytes(b"ready")
+    assert choice("text", "shop", FOLDER, None) != before
+    (FOLDER / "shop.text.safetensors").unlink()
+    monkeypatch.setattr(here, lambda: "minilm")
+    assert choice("text", "shop", FOLDER, None) != before
 
 
 def test_texts_that_are_all_empty(monkeypatch):

@@ -28,7 +28,14 @@ def made():
 
 
 @pytest.mark.parametrize(
-    "same", [{}, {"budget": 60.0}, {"language": "ja"}, {"source": Path("./orders.csv")}]
+    "same",
+    [
+        {},
+        {"budget": 60.0},
+        {"language": "ja"},
+        {"text_encoder": "a", "image_encoder": "b", "image_weights": Path("c")},
+        {"source": Path("./orders.csv")},
+    ],
 )
 def test_the_same_inputs_go_on(made, same):
     check_inputs(OUTPUT, inputs_of(request(**same)))
@@ -39,7 +46,6 @@ def test_the_same_inputs_go_on(made, same):
     [
         ({"source": Path("others.csv")}, "ORDERS=.*orders.csv, not with .*others.csv"),
         ({"text": ("title",)}, "--text=None, not with title"),
-        ({"text_encoder": "a"}, "--text_encoder=None, not with a"),
         ({"reading": Reading(encoding="cp1252")}, "--encoding=None, not with cp1252"),
     ],
 )

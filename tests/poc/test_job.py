@@ -75,7 +75,7 @@ def test_a_small_sample_cannot_tell_and_killed_it_goes_on(without_encoder, capsy
     assert '<html lang="ja">' in page and "このサンプルでは判断できません" in page
     again = report()
     assert again["stages"]["popular"] == found["stages"]["popular"]
-    assert again["plan"]["epochs"] == found["plan"]["epochs"]
+    assert again["plan"]["best_epochs"] == found["plan"]["best_epochs"]
 
 
 @pytest.mark.slow
@@ -130,13 +130,20 @@ def test_users_with_one_purchase_teach_nothing(capsys):
     assert "0 users of" in capsys.readouterr().err
 
 
-def test_where_it_cannot_tell_the_same_words_are_to_be_said_with_more_time():
-    report = {"verdict": {"recommended": None}}
+@pytest.mark.parametrize(("budget", "hours"), [(90, 2), (7200, 8)])
+def test_where_time_was_lacking_the_same_words_are_to_be_said_with_more(budget, hours):
+    verdict = {"recommended": "markov", "sources": {"text": {"outcome": "unfinished"}}}
+    report = {"verdict": verdict, "plan": {"budget": budget}}
     words = ["my orders.csv", "--user=c", "--images=photos", "--budget", "90s", "--output=poc"]
     assert write_commands(Path("poc"), report, [], words) == [
-        "recbole-mm poc 'my orders.csv' --user=c --images=photos --output=poc --budget=2h"
+        f"recbole-mm poc 'my orders.csv' --user=c --images=photos --output=poc --budget={hours}h"
     ]
     assert write_commands(Path("poc"), report, []) == []
+
+
+def test_where_a_table_of_counts_is_best_there_is_nothing_to_train():
+    report = {"verdict": {"recommended": "markov", "sources": {"text": {"outcome": "not"}}}}
+    assert write_commands(Path("poc"), report, [], ["orders.csv"]) == []
 
 
 def test_the_pictures_are_shown_by_what_comes_next():
