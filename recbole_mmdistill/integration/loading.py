@@ -60,7 +60,8 @@ def load(path: str | Path, whole: bool = True) -> dict[str, Any]:
         value = saved.get(key, _ABSENT)
         if value is _ABSENT and not whole and key != "state_dict":
             continue
-        if not isinstance(value, kind) or isinstance(value, bool):
+        too_low = kind is int and isinstance(value, int) and value < -1  # -1: not trained
+        if not isinstance(value, kind) or isinstance(value, bool) or too_low:
             raise UserError(f"The checkpoint {path} has no sound {key}.", OTHER)
     for field, tokens in (saved.get("vocabulary") or {}).items():
         sound = isinstance(tokens, np.ndarray) and tokens.dtype == object and tokens.ndim == 1

@@ -225,6 +225,7 @@ def _stage_tables(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
             ],
             "rows": main,
             "emphasised": emphasised,
+            "left": [3],
         },
         {
             "caption": t("groups_caption"),
@@ -318,7 +319,10 @@ def _table(
 
 def _costs(report: Mapping[str, Any], t: Texts) -> dict[str, Any] | None:
     rows = []
-    for name, of in report["costs"].items():
+    for name in report["stages"]:
+        if name not in report["costs"]:
+            continue
+        of = report["costs"][name]
         minutes = f"{report['stages'][name]['cpu_minutes']:.1f}"
         if "error" in of:
             rows.append([t.name(name, "stage"), minutes, "-", "-", "-"])

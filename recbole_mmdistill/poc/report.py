@@ -102,13 +102,12 @@ class Measured:
 
     @property
     def multimodal(self) -> str | None:
-        """The trained stage with the most sources, by validation among equals; None: there is none.
+        """The stage with a source that is best by validation; None: there is none.
 
         What-ifs are made with it.
         """
-        if ALL in self.records:
-            return ALL
-        return max(self.sources, key=self.valid, default=None)
+        with_sources = [name for name in ("text", "image", ALL) if name in self.records]
+        return max(with_sources, key=self.valid, default=None)
 
 
 def summarise(

@@ -48,6 +48,14 @@ def test_results_of_recboles_models_change_only_with_the_shared_behaviour_number
     assert (record["version"], record["behaviour"]) == (__version__, BEHAVIOUR)
 
 
+def test_without_variants_a_trial_ranks_unseen_items_alone():
+    write_dataset()
+    settings = {**SETTINGS, "modalities": ["text"]}
+    whole = run_trial("IDMMDistill", "golden", settings)
+    brief = run_trial("IDMMDistill", "golden", settings, with_variants=False)
+    assert brief["ranks"] == {"unseen": whole["ranks"]["unseen"]}
+
+
 @pytest.mark.parametrize("model", ["IDMMDistill", "ODMT"])
 def test_a_trials_ranks_give_the_metrics_of_recboles_evaluator(model):
     write_dataset()

@@ -97,6 +97,7 @@ NAN = torch.full((N_ITEMS + 1, 8), torch.nan)
         (["options", "dataset_save_path"], "pickle.pth", "dataset_save_path"),
         (["epoch"], "1", "no sound epoch"),
         (["epoch"], True, "no sound epoch"),
+        (["epoch"], -2, "no sound epoch"),
         (["vocabulary", "item_id"], np.array([*TOKENS, "i3"]), "twice"),
         (["vocabulary", "item_id"], np.array([*TOKENS, "a\0b"]), "NUL"),
         (["vocabulary", "item_id"], np.array(TOKENS[1:]), "no sound tokens of 'item_id'"),
