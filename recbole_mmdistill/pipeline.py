@@ -6,23 +6,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .console import describe_data, describe_settings, format_table
-from .errors import UserError
-from .files import check_output, check_writable, write_json
-from .processes import launched_group, run_in_processes
-from .settings import Checked
-
-if TYPE_CHECKING:
-    from .settings import Request
+from .console import describe_data, describe_settings
+from .files import check_writable
 
 Say = Callable[[str], Any]
 Seconds = float | Callable[[Sequence[float]], float]
 
 
-def _say_nothing(line: str) -> None:
-    pass
+def say_nothing(line: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +152,7 @@ class Run(Prepared):
 
 
 def load_data(
-    config: Any, make_dataset: Callable[[Any], Any] | None = None, say: Say = _say_nothing
+    config: Any, make_dataset: Callable[[Any], Any] | None = None, say: Say = say_nothing
 ) -> tuple[Any, Any, Any, Any]:
     """Read a dataset, split it, and make the dataloaders.
 
@@ -194,7 +188,7 @@ def load_data(
 
 
 def prepare(
-    config: Any, make_dataset: Callable[[Any], Any] | None = None, say: Say = _say_nothing
+    config: Any, make_dataset: Callable[[Any], Any] | None = None, say: Say = say_nothing
 ) -> Prepared:
     """Load the data, and make the model and its trainer.
 
@@ -230,7 +224,7 @@ def run(
     dataset: str,
     settings: Mapping[str, Any],
     config_files: Sequence[str] = (),
-    say: Say = _say_nothing,
+    say: Say = say_nothing,
     verbose: bool = False,
     resume: str | None = None,
 ) -> Run:
@@ -314,83 +308,6 @@ def _resume(prepared: Prepared, file: str, say: Say) -> None:
         return
     resume(trainer, prepared.train_data, path)
     say(f"Resumed after epoch {trainer.start_epoch} from {path}")
-
-
-def run_request(request: Request, say: Say = print, verbose: bool = False) -> dict[str, Any]:
-    """Run what a command line asks for, in as many processes as it asks for, and tell the result.
-
-    Parameters
-    ----------
-    request : Request
-        What to run.
-    say : callable
-        Is given the lines that a user wants to see, the closing table last; with several
-        processes a function of a module.
-    verbose : bool
-        Whether the console gets the whole log.
-
-    Returns
-    -------
-    dict
-        See :meth:`Run.summary`.
-
-    Raises
-    ------
-    UserError
-        A setting, the data or a place cannot be used, or a process was killed.
-    """
-    started = time.time()
-    if request.metrics_file:
-        check_output(Path(request.metrics_file), "metrics_file")
-    launched = launched_group()
-    if launched is not None and request.nproc != 1:
-        raise UserError(
-            f"nproc is {request.nproc}, but the processes were started by torchrun.",
-            "Leave nproc out: torchrun's --nproc_per_node says how many there are.",
-        )
-    if request.nproc == 1:
-        summary = _run_process(launched, request, say, verbose)
-    else:
-        from .integration.distributed import group_to_start
-
-        group = group_to_start(request.nproc)
-        summary, *_ = run_in_processes(_run_rank, request.nproc, group, request, say, verbose)
-    if not _is_first(launched):
-        return summary
-    summary["seconds"] = round(time.time() - started, 1)
-    if summary["checkpoint"]:
-        say(f"Best model: {summary['checkpoint']}")
-    say(f"Log: {summary['log']}")
-    say(format_table(summary))
-    if request.metrics_file:
-        write_json(Path(request.metrics_file), summary)
-    return summary
-
-
-def _run_rank(rank: int, group: dict[str, Any], *args: Any) -> dict[str, Any]:
-    return _run_process({**group, "local_rank": rank}, *args)
-
-
-def _run_process(
-    group: Mapping[str, Any] | None, request: Request, say: Say, verbose: bool
-) -> dict[str, Any]:
-    """Run in this process, alone or as one of a group, of which the first speaks."""
-    if not _is_first(group):
-        say, verbose = _say_nothing, False
-    made = run(
-        request.model,
-        request.dataset,
-        Checked({**request.settings, **(group or {})}),
-        request.config_files,
-        say=say,
-        verbose=verbose,
-        resume=request.resume,
-    )
-    return made.summary()
-
-
-def _is_first(group: Mapping[str, Any] | None) -> bool:
-    return group is None or group["offset"] + group["local_rank"] == 0
 
 
 def check_surroundings(config: Any) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from recbole_mmdistill.cli import main
 from recbole_mmdistill.features import open_features
-from recbole_mmdistill.pipeline import run_request
+from recbole_mmdistill.launch import run_request
 from recbole_mmdistill.settings import read_request
 from tests.features.builders import needs
 from tests.features.extraction.builders import MINILM, MOVIES, VIT

@@ -13,7 +13,8 @@ from recbole.utils import get_trainer
 from recbole_mmdistill import checkpoint
 from recbole_mmdistill.errors import UserError
 from recbole_mmdistill.integration.config import make_config
-from recbole_mmdistill.pipeline import prepare, run, run_request
+from recbole_mmdistill.launch import run_request
+from recbole_mmdistill.pipeline import prepare, run
 from recbole_mmdistill.settings import Request, read_request
 from tests.integration.builders import SMALL, write_dataset
 

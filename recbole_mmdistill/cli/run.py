@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import cli
-from ..pipeline import run_request
+from ..launch import run_request
 from ..settings import read_words
 
 USAGE = """\

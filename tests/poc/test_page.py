@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from recbole_mmdistill.poc.page import LANGUAGES, Texts, render
+from recbole_mmdistill.poc.language import LANGUAGES, Texts
+from recbole_mmdistill.poc.page import render
 from tests.poc.builders import report
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

@@ -5,7 +5,7 @@ import string
 import pytest
 
 from recbole_mmdistill.poc import verdict
-from recbole_mmdistill.poc.page import LANGUAGES, Texts, catalogue
+from recbole_mmdistill.poc.language import LANGUAGES, Texts, catalogue
 
 
 def placeholders(text):
