@@ -51,7 +51,8 @@ def write_commands(
     """
     stage = report["verdict"]["recommended"]
     if stage not in (SASREC, ID, ALL, *modalities):
-        outcomes = {of["outcome"] for of in report["verdict"]["sources"].values()}
+        sources = report["verdict"]["sources"].values()
+        outcomes = {of.get("over_base", of)["outcome"] for of in sources}
         if not words or not outcomes & {UNFINISHED, NO_TIME}:
             return []
         kept = [

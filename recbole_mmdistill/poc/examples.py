@@ -22,7 +22,7 @@ _PEOPLE, _SHOWN, _PAST, _SUMMED = 4, 5, 5, 300
 def choose(
     steps: Steps, measured: Measured, asked: Questions, images: Path | None, recommended: str
 ) -> dict[str, Any] | None:
-    """Explain recommendations of the stage that is recommended, or of that with the most sources.
+    """Explain recommendations of the stage that is recommended, or of the best with a source.
 
     Parameters
     ----------

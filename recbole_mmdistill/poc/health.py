@@ -23,7 +23,7 @@ from ..features.report.catalogue import Catalogue
 from ..features.report.modality import ModalityFeatures
 from ..intake.items import field_name
 from .encoding import NONE, text_inputs
-from .gains import quality, users_needed
+from .gains import quality, seed_variance, users_needed
 from .sample import ITEM, TIME, USER, Sample
 
 EFFECT = 0.05
@@ -119,14 +119,15 @@ def _power(rows: Rows, base: Mapping[str, Any]) -> dict[str, Any]:
     """How many users show a gain, before there are models to compare.
 
     Two rankings whose quality for a user correlates by a half differ by as much as one of them
-    varies. The two tables themselves do not serve: they may be nearly the same ranking.
+    varies. The two tables themselves do not serve: they may be nearly the same ranking. Two models
+    of one seed each are expected.
     """
     tables = [quality([base["ranks"][name]]) for name in ("popular", "markov")]
     user = np.unique(np.asarray(rows.users), return_inverse=True)[1]
     of_user = np.bincount(user, max(tables, key=np.mean))
     return {
         "users": len(of_user),
-        "needed": users_needed(of_user, of_user, EFFECT),
+        "needed": users_needed(of_user, of_user, EFFECT, 2 * seed_variance({"id": 1})),
         "effect": EFFECT,
     }
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 REPORT, PAGE, STEPS = "report.json", "index.html", "steps"
 _RECORD = "inputs.json"
+_MAY_CHANGE = {"text_encoder", "image_encoder", "image_weights"}  # of records of an older version
 _WRITTEN = {"dataset", "exports", "features", "models", "rows", "samples", REPORT, PAGE}
 _OPTIONS = (
     *("source", "dataset", "items", "user", "item", "time", "item_id", "text", "image", "images"),
@@ -89,6 +90,8 @@ def check_inputs(output: Path, inputs: dict[str, Any]) -> None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{record} cannot be read.", remedy) from None
     for name in {**inputs["given"], **given}:
+        if name in _MAY_CHANGE:
+            continue
         was, is_now = given.get(name, ""), inputs["given"].get(name, "")
         if was != is_now:
             option = "ORDERS" if name == "source" else f"--{name}"

@@ -237,7 +237,7 @@ def _order(work: Work, stages: Mapping[str, Stage]) -> list[str]:
 def _plan(work: Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Speed]]:
     """Measure a few steps of each model, and plan by them."""
 
-    def measure() -> dict[str, Any]:
+    def measure_all() -> dict[str, Any]:
         speeds: dict[str, Speed] = {}
         order = _order(work, stages)
         left = work.steps.left
@@ -254,7 +254,7 @@ def _plan(work: Work, stages: Mapping[str, Stage]) -> tuple[Plan, dict[str, Spee
         return {"plan": asdict(plan), "speeds": {n: asdict(s) for n, s in speeds.items()}}
 
     inputs = {"settings": work.common, "budget": work.steps.budget}
-    made = work.steps.do("plan", inputs, measure)
+    made = work.steps.do("plan", inputs, measure_all)
     return Plan(**made["plan"]), {name: Speed(**of) for name, of in made["speeds"].items()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from textwrap import shorten
 from typing import Any
 
 from .. import pages
@@ -183,9 +182,11 @@ def _carried(entry: Mapping[str, Any], t: Texts) -> str:
     """Say what part of a score each source brings, and after which past purchase most of all."""
     shares = sorted(entry["shares"].items(), key=lambda of: -of[1])
     said = [t("carried_share", source=name, share=share) for name, share in shares if share]
-    lines = [t("carried", shares=t("comma").join(said))] if said else []
+    lines = [t("comma").join(said)] if said else []
     if entry["because"]:
-        title = shorten(entry["because"], _TITLE, placeholder="…")
+        title = " ".join(entry["because"].split())
+        if len(title) > _TITLE:
+            title = title[: _TITLE - 1].rstrip() + "…"
         lines.append(t("because", title=title))
     return "; ".join(lines)
 

@@ -105,8 +105,8 @@ def measure_speed(config: Any, seconds: float) -> Speed:
             started = time.monotonic()
             model.full_sort_predict(rows.to(config["device"]))
             evaluation = time.monotonic() - started
-    seconds = median(step[1:] or step)  # the first one warms up
-    return Speed(prepared, seconds * len(train), evaluation * len(valid))
+    of_step = median(step[1:] or step)  # the first one warms up
+    return Speed(prepared, of_step * len(train), evaluation * len(valid))
 
 
 def make_plan(
@@ -151,7 +151,7 @@ class Pace:
 
     Each has its part of the time. While it still gets better, it may take the parts of those that
     come after it, and what is to spare, too: two trainings that are finished say more than four
-    that are not.
+    that are not. SASRec, which the others are held against, gets what was planned at most.
 
     Parameters
     ----------
@@ -184,9 +184,8 @@ class Pace:
         """How long its training may take, what is measured after it left out."""
         speed = self._speeds[stage]
         after = self._slower * (speed.prepare + _TESTS * speed.evaluation)
-        if stage == "sasrec":  # what the others are held against gets no more than was planned
-            planned = self._slower * speed.trial(self._plan.epochs[stage])
-            return min(planned, self._left) - after
+        if stage == "sasrec":
+            return min(self._planned(stage), self._left) - after
         time_left = self._left + (self._spare if is_rising else 0.0)
         return self._share(stage, is_rising) * time_left - after
 
@@ -194,8 +193,14 @@ class Pace:
         """Whether there is time for so many epochs that a training may be finished."""
         if stage in self._together or stage == next(iter(self._plan.epochs)):
             return True
-        seconds = self._share(stage, is_rising=True) * (self._left + self._spare) / self._slower
-        return _fit([self._speeds[stage]], seconds) >= ENOUGH_EPOCHS
+        seconds = self._share(stage, is_rising=True) * (self._left + self._spare)
+        if stage == "sasrec":  # as in seconds
+            seconds = min(self._planned(stage), self._left)
+        return _fit([self._speeds[stage]], seconds / self._slower) >= ENOUGH_EPOCHS
+
+    def _planned(self, stage: str) -> float:
+        """Seconds of a training of as many epochs as were planned, as fast as the machine is."""
+        return self._slower * self._speeds[stage].trial(self._plan.epochs[stage])
 
     def _share(self, stage: str, is_rising: bool = False) -> float:
         """Its part of the time that is left, as its training is expected to be long."""
@@ -232,4 +237,4 @@ def _fit(speeds: Sequence[Speed], seconds: float) -> int:
     """The most epochs for which trials of all of them take no longer."""
     fixed = sum(speed.trial(0) for speed in speeds)
     each = sum(speed.epoch + speed.evaluation for speed in speeds)
-    return int(min(MOST_EPOCHS, max(0.0, seconds - fixed) / max(each, 1e-6)))
+    return int(min(MOST_EPOCHS, max(0.0, seconds - fixed) / max(each, 1e-6) + 1e-9))

@@ -15,7 +15,7 @@ from ..evaluation.significance import correct
 from ..version import __version__
 from . import verdict
 from .baselines import MARKOV, POPULAR
-from .gains import Gain, gain, quality
+from .gains import Gain, gain, quality, seed_variance
 from .sample import Sample
 from .stages import ALL, ID, SASREC
 
@@ -78,8 +78,8 @@ class Measured:
         key = stage, len(self.ranks[stage]), other, len(self.ranks[other])
         if key not in self._gains:  # a bootstrap takes a second for many users
             ours, theirs = quality(self.ranks[stage]), quality(self.ranks[other])
-            trainings = [len(self.records[of]) for of in (stage, other) if of in self.records]
-            self._gains[key] = gain(ours, theirs, self.rows.users, trainings)
+            seeds = {of: len(self.records[of]) for of in (stage, other) if of in self.records}
+            self._gains[key] = gain(ours, theirs, self.rows.users, seed_variance(seeds))
         return self._gains[key]
 
     def best_epochs(self, stage: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from .language import GainText, Texts
 
 _UNFINISHED = " †"
+_LACKING = "-"
 
 
 def _interval(gain: Mapping[str, Any] | None) -> str:
@@ -102,7 +103,7 @@ def what_if(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
         rows = [
             [
                 t("new_items", share=of["share"]),
-                f"{of['hit']:.2%}",
+                _LACKING if of["hit"] is None else f"{of['hit']:.2%}",
                 f"{of['random']:.2%}",
                 f"{of['rows']:,}",
             ]
@@ -123,7 +124,7 @@ def what_if(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
             [
                 t("policy_weight", source=of["source"], factor=of["factor"]),
                 f"{of['ndcg']:.4f}",
-                f"{of['ndcg_new']:.4f}",
+                _LACKING if of["ndcg_new"] is None else f"{of['ndcg_new']:.4f}",
                 f"{of['new']:.1%}",
             ]
             for of in tried["policy"]

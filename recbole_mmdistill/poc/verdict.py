@@ -227,7 +227,8 @@ def _sentences(
             yield f"{key}_instead", {**values, "stage": decided["recommended"]}
             continue
         if key == "source_unclear":
-            enough = 0 < compared["users_needed"] <= compared["n_users"]
+            needed, n = compared["users_needed"], compared["n_users"]
+            enough = needed and max(needed, FEWEST_USERS) <= n
             key = f"{key}_enough" if enough else _known(key, compared["users_needed"])
         yield key, values
         if result == ON and of.get("changed_of") == decided["recommended"]:

@@ -15,7 +15,7 @@ from ..evaluation.ranking import hit
 from ..evaluation.store import Store
 from ..files import write_text
 from ..serving import Recommender
-from .gains import gain, quality
+from .gains import gain, quality, seed_variance
 from .lists import Questions, answer, last_purchases
 from .plan import MARGIN, MOST_EPOCHS
 from .report import Measured
@@ -145,7 +145,8 @@ def _missing(
         missing_features={modality: 0.5},
     )
     whole = quality(measured.ranks[stage.name][:1])
-    compared = gain(quality([record["ranks"]]), whole, measured.rows.users, [1, 1])
+    variance = 2 * seed_variance({stage.name: 1})
+    compared = gain(quality([record["ranks"]]), whole, measured.rows.users, variance)
     return asdict(compared)
 
 
@@ -155,7 +156,7 @@ def _new_items(task: Task, steps: Steps, stage: Stage, measured: Measured) -> di
     rows = task.store.read_rows(record["rows"])
     cold = rows.groups().get("item cold", np.zeros(len(rows.items), dtype=bool))
     return {
-        "hit": float(hit(np.array(record["ranks"])[cold]).mean()) if cold.any() else 0.0,
+        "hit": float(hit(np.array(record["ranks"])[cold]).mean()) if cold.any() else None,
         "random": 10 / rows.n_items,
         "rows": int(cold.sum()),
         "share": COLD,
@@ -183,7 +184,7 @@ def _policy(task: Task, stage: Stage, checkpoint: str) -> list[dict[str, Any]]:
                     "source": modality,
                     "factor": factor,
                     "ndcg": float(reached.mean()),
-                    "ndcg_new": float(reached[wants_new].mean()) if wants_new.any() else 0.0,
+                    "ndcg_new": float(reached[wants_new].mean()) if wants_new.any() else None,
                     "new": float(share),
                 }
             )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recbole_mmdistill.poc.gains import gain, quality, users_needed
+from recbole_mmdistill.poc.gains import gain, quality, seed_variance, users_needed
 
 USERS = [f"u{n}" for n in range(400)]
 
@@ -36,6 +36,28 @@ def test_rows_of_one_user_are_drawn_together():
     few = gain(ours, other, [f"u{n // 20}" for n in range(400)])
     assert few.n_users == 20
     assert few.high - few.low > 2 * (many.high - many.low)
+
+
+def test_other_random_starts_widen_the_interval():
+    other = np.full(400, 0.2)
+    variance = seed_variance({"id": 1, "text": 4})
+    assert variance == pytest.approx(0.01**2 * (1 + 1 / 4))
+    alone, widened = (gain(1.1 * other, other, USERS, of) for of in (0.0, variance))
+    assert alone.low == pytest.approx(0.1) == alone.high  # all users gain the same
+    half = 1.959964 * variance**0.5 * 1.1
+    assert (widened.low, widened.high) == pytest.approx((0.1 - half, 0.1 + half))
+    assert seed_variance({"sasrec": 1}) > seed_variance({"id": 1})
+
+
+def test_users_needed_count_random_starts():
+    difference, reference = np.tile([0.1, -0.1], 50), np.full(100, 0.1)
+    alone = users_needed(difference, reference, 0.05)
+    of_seeds = [
+        users_needed(difference, reference, 0.05, seed_variance({"id": n, "text": n}))
+        for n in (1, 5)
+    ]
+    assert alone < of_seeds[1] < 1.3 * alone < 3 * alone < of_seeds[0]
+    assert users_needed(difference, reference, 0.01, seed_variance({"id": 1, "text": 1})) == 0
 
 
 def test_users_needed_follows_the_usual_formula():

@@ -141,6 +141,15 @@ def test_where_time_was_lacking_the_same_words_are_to_be_said_with_more(budget, 
     assert write_commands(Path("poc"), report, []) == []
 
 
+def test_time_may_be_lacking_to_beat_a_table_of_counts():
+    text = {"outcome": "on", "over_base": {"outcome": "unfinished"}}
+    verdict = {"recommended": "markov", "sources": {"text": text}}
+    report = {"verdict": verdict, "plan": {"budget": 90}}
+    assert write_commands(Path("poc"), report, [], ["orders.csv"]) == [
+        "recbole-mm poc orders.csv --budget=2h"
+    ]
+
+
 def test_where_a_table_of_counts_is_best_there_is_nothing_to_train():
     report = {"verdict": {"recommended": "markov", "sources": {"text": {"outcome": "not"}}}}
     assert write_commands(Path("poc"), report, [], ["orders.csv"]) == []

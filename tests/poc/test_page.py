@@ -133,6 +133,12 @@ def test_what_carries_a_suggestion_is_said_in_shares(made):
     assert "75% texts, 25% the item&#39;s ID; after “Pot”" in page
 
 
+def test_a_long_title_without_spaces_is_cut(made):
+    found = made({"text": 0.3})
+    found["examples"]["people"][0]["recommendations"][0]["because"] = "あ" * 50
+    assert f"after “{'あ' * 39}…”" in render(found, "en")
+
+
 def test_missing_pictures_are_a_reason(made):
     found = made({"text": 0.3, "image": 0.2, "all": 0.3}, coverage=0.5)
     assert "because_coverage" in keys(found)

@@ -93,6 +93,15 @@ def test_a_stage_that_was_left_out_gives_its_time_to_the_others():
     assert pace.seconds("id") == 90 / 2 - AFTER_TRAINING
 
 
+def test_what_the_others_are_held_against_is_left_out_where_its_time_was_taken():
+    plan = Plan({"id": 20, "text": 20, "sasrec": 14}, [])
+    pace = Pace(plan, SPEEDS, seconds=150, spare=70, together=("id", "text"))
+    assert pace.is_worth_it("sasrec")
+    for name in ("id", "text"):
+        pace.done(name, epochs=29, seconds=SPEEDS[name].trial(29))
+    assert not pace.is_worth_it("sasrec")
+
+
 def test_what_the_others_are_held_against_gets_no_more_than_was_planned():
     pace = Pace(Plan({"sasrec": 10}, []), SPEEDS, seconds=100, spare=40)
     assert pace.seconds("sasrec", is_rising=True) == SPEEDS["sasrec"].trial(10) - AFTER_TRAINING
