@@ -106,8 +106,8 @@ class Measured:
 
         What-ifs are made with it.
         """
-        with_sources = [name for name in ("text", "image", ALL) if name in self.records]
-        return max(with_sources, key=self.valid, default=None)
+        both = [ALL] if ALL in self.records else []
+        return max([*self.sources, *both], key=self.valid, default=None)
 
 
 def summarise(

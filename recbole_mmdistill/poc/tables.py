@@ -81,10 +81,8 @@ def what_if(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
 
     Parameters
     ----------
-    report : Mapping
-        As :func:`.report.summarise` gives it.
-    t : Texts
-        Of a language.
+    report, t
+        See :func:`stage_tables`.
 
     Returns
     -------
@@ -150,10 +148,8 @@ def costs(report: Mapping[str, Any], t: Texts) -> dict[str, Any] | None:
 
     Parameters
     ----------
-    report : Mapping
-        As :func:`.report.summarise` gives it.
-    t : Texts
-        Of a language.
+    report, t
+        See :func:`stage_tables`.
 
     Returns
     -------
@@ -196,10 +192,8 @@ def worst(report: Mapping[str, Any], t: Texts) -> list[dict[str, Any]]:
 
     Parameters
     ----------
-    report : Mapping
-        As :func:`.report.summarise` gives it.
-    t : Texts
-        Of a language.
+    report, t
+        See :func:`stage_tables`.
 
     Returns
     -------

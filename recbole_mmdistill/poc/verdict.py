@@ -229,7 +229,7 @@ def _sentences(
         if key == "source_unclear":
             needed, n = compared["users_needed"], compared["n_users"]
             enough = needed and max(needed, FEWEST_USERS) <= n
-            key = f"{key}_enough" if enough else _known(key, compared["users_needed"])
+            key = f"{key}_enough" if enough else _known(key, needed)
         yield key, values
         if result == ON and of.get("changed_of") == decided["recommended"]:
             yield "changed", {"source": name, "share": of["changed"]}
